@@ -1,0 +1,15 @@
+package exec
+
+import "time"
+
+// Every bound on sessions. Peers are adversaries: what is not expected is dropped, what is expected is counted.
+const (
+	MaxSessions      = 64               // sessions running at a time
+	MaxEarlySessions = 64               // sessions that messages came for before they were opened here
+	MaxEarly         = 256              // messages kept for one of them
+	MaxEarlyOpens    = 256              // openings kept before this node opens the same session
+	inboxSize        = 1024             // messages waiting for a running machine
+	MaxMessages      = 200              // messages (transaction inputs) signed in one execution
+	OpenTimeout      = 10 * time.Second // for every party to open a session
+	RunTimeout       = 30 * time.Second // for a machine to end
+)
