@@ -21,6 +21,7 @@ type PublicKey struct {
 	shares    map[tss.PartyID]*group.Point
 	key       *group.Point
 	chain     [32]byte
+	encoded   []byte // what Marshal gives
 }
 
 // KeyShare is one party's part of a key.
@@ -55,8 +56,15 @@ func newPublicKey(suite Suite, threshold int, shares map[tss.PartyID]*group.Poin
 			return nil, fmt.Errorf("verifying share of party %d is not valid", id)
 		}
 	}
-	p := &PublicKey{suite, threshold, ids, shares, key, chain}
+	p := assemble(suite, threshold, ids, shares, key, chain)
 	return p, p.checkPolynomial()
+}
+
+// assemble makes a public key whose relations hold by construction or are checked next.
+func assemble(suite Suite, threshold int, ids []tss.PartyID, shares map[tss.PartyID]*group.Point, key *group.Point, chain [32]byte) *PublicKey {
+	p := &PublicKey{suite: suite, threshold: threshold, ids: ids, shares: shares, key: key, chain: chain}
+	p.encoded = p.encode()
+	return p
 }
 
 // checkPolynomial interpolates the group key from the first threshold shares, and every further share from the same ones.
@@ -121,11 +129,13 @@ func (p *PublicKey) VerifyingShare(id tss.PartyID) ([]byte, error) {
 }
 
 // Equal says whether two public keys are the same in every part.
-func (p *PublicKey) Equal(o *PublicKey) bool { return slices.Equal(p.Marshal(), o.Marshal()) }
+func (p *PublicKey) Equal(o *PublicKey) bool { return p == o || slices.Equal(p.encoded, o.encoded) }
 
 // Marshal is: version, suite (1 byte each), threshold, count (2 bytes each), chain code, group key, then number and
 // verifying share of each party, ascending.
-func (p *PublicKey) Marshal() []byte {
+func (p *PublicKey) Marshal() []byte { return slices.Clone(p.encoded) }
+
+func (p *PublicKey) encode() []byte {
 	out := []byte{keyVersion, p.suite.id}
 	out = binary.BigEndian.AppendUint16(out, uint16(p.threshold))
 	out = binary.BigEndian.AppendUint16(out, uint16(len(p.ids)))
