@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -200,4 +201,9 @@ func Dust(script []byte) Amount {
 		size += 32 + 4 + 1 + 107 + 4
 	}
 	return Amount(3 * size)
+}
+
+// fingerprint is BIP32's: the first four bytes of the key's hash, as PSBTs carry it.
+func fingerprint(key []byte) uint32 {
+	return binary.LittleEndian.Uint32(address.Hash160(key))
 }
