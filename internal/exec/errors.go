@@ -31,6 +31,9 @@ type Error struct {
 // Error is the code, the step and the cause.
 func (e *Error) Error() string { return fmt.Sprintf("%s at %s: %v", e.Code, e.Step, e.Err) }
 
+// ReasonCode is the code.
+func (e *Error) ReasonCode() string { return e.Code }
+
 // Unwrap is the cause; a *tss.Fault among them has evidence.
 func (e *Error) Unwrap() error { return e.Err }
 

@@ -31,7 +31,7 @@ type Executor struct {
 	Epoch    uint64
 	Parties  map[tss.PartyID]tss.Party
 	Sessions *Sessions
-	Opener   tss.Opener
+	Notary   tss.Notary
 	Vault    Vault
 
 	mu   sync.Mutex
@@ -162,7 +162,7 @@ func (x *Executor) keygen(ctx context.Context, leave permit.Leave, key intent.Ke
 	if err != nil {
 		return nil, err
 	}
-	machine, err := frost.NewDKG(session, suite, x.Opener)
+	machine, err := frost.NewDKG(session, suite, x.Notary)
 	if err != nil {
 		return nil, failed("keygen", err)
 	}
@@ -177,7 +177,7 @@ func (x *Executor) testSignature(ctx context.Context, leave permit.Leave, key in
 		return err
 	}
 	message := transcript.Hash("chancery/test-signature/v1", key[:], share.Public().Marshal())
-	machine, err := frost.NewSigning(session, share, []frost.Message{{Bytes: message[:]}}, x.Opener)
+	machine, err := frost.NewSigning(session, share, []frost.Message{{Bytes: message[:]}}, x.Notary)
 	if err != nil {
 		return failed("test-signature", err)
 	}

@@ -214,7 +214,10 @@ func Drive[R any](ctx context.Context, s *Sessions, step string, id tss.SessionI
 		}
 		select {
 		case e := <-inbox:
-			if err := m.Step(e); err != nil {
+			if err := m.Step(e); err != nil && !errors.Is(err, tss.ErrSession) && !errors.Is(err, tss.ErrSender) {
+				for _, last := range m.Outbox() { // a complaint goes out although its machine has ended
+					err = errors.Join(err, s.link.Send(ctx, last))
+				}
 				return zero, failed(step, err)
 			}
 		case <-ctx.Done():

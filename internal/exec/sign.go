@@ -71,7 +71,7 @@ func (x *Executor) nonces(ctx context.Context, leave permit.Leave, share *frost.
 	if err != nil {
 		return nil, err
 	}
-	machine, err := frost.NewPreprocess(session, share, n, x.Opener)
+	machine, err := frost.NewPreprocess(session, share, n, x.Notary)
 	if err != nil {
 		return nil, failed("sign", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"chancery.dev/internal/evidence"
 	"chancery.dev/internal/exec"
 	"chancery.dev/internal/intent"
-	"chancery.dev/internal/permit"
+	"chancery.dev/internal/policy"
 	"chancery.dev/internal/quorum"
 	"chancery.dev/internal/records"
 	"chancery.dev/tss"
@@ -37,7 +37,8 @@ type event struct {
 type course struct {
 	id          intent.ID
 	intent      intent.Intent
-	coordinator tss.PartyID
+	coordinator tss.PartyID // who proposed it; 0 when that is not known any more
+	caller      tss.PartyID // who called for the attempt under way
 	events      chan event
 	later       []event // taken out of the mailbox too early; next gives them first
 	tally       *quorum.Tally
@@ -82,18 +83,9 @@ func refuse(code, step, format string, args ...any) error {
 // codeOf finds the reason code of an error from any part of the node.
 func codeOf(err error) string {
 	var coded interface{ ReasonCode() string }
-	var ex *exec.Error
-	var q *quorum.Error
-	var p *permit.Error
 	switch {
 	case errors.As(err, &coded):
 		return coded.ReasonCode()
-	case errors.As(err, &ex):
-		return ex.Code
-	case errors.As(err, &q):
-		return q.Code
-	case errors.As(err, &p):
-		return p.Code
 	case errors.Is(err, context.DeadlineExceeded):
 		return CodeExpired
 	}
@@ -174,6 +166,9 @@ func (n *Node) take(ctx context.Context, c *course) {
 }
 
 func (n *Node) walk(ctx context.Context, c *course) error {
+	if err := n.restoreChain(ctx, c); err != nil {
+		return err
+	}
 	if err := n.vote(ctx, c); err != nil {
 		return err
 	}
@@ -184,7 +179,7 @@ func (n *Node) walk(ctx context.Context, c *course) error {
 	if c.coordinator == n.self {
 		return n.lead(ctx, c, cert)
 	}
-	return n.follow(ctx, c, cert)
+	return n.follow(ctx, c)
 }
 
 // vote checks the intent against this node's own view, decides, and casts one ballot, stored before it is sent. After a
@@ -228,8 +223,12 @@ func (n *Node) vote(ctx context.Context, c *course) error {
 func (n *Node) decide(ctx context.Context, c *course) quorum.Ballot {
 	err := n.check(ctx, c)
 	d := n.policy.Decide(c.intent, n.facts(err))
+	question := quorum.Admit
+	if d.Release == policy.ReleaseWithAdmission {
+		question = quorum.AdmitAndRelease
+	}
 	b := quorum.Ballot{
-		Cluster: n.electorate.Cluster, Epoch: n.electorate.Epoch, Intent: c.id, Question: questionOf(d.Release),
+		Cluster: n.electorate.Cluster, Epoch: n.electorate.Epoch, Intent: c.id, Question: question,
 		Policy: d.Root, Expires: c.expires.Unix(), Voter: uint16(n.self), Yes: d.Verdict == allow,
 	}
 	if err != nil {

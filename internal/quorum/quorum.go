@@ -101,6 +101,9 @@ type Error struct{ Code, Text string }
 // Error is the code and the sentence.
 func (e *Error) Error() string { return e.Code + ": " + e.Text }
 
+// ReasonCode is the code.
+func (e *Error) ReasonCode() string { return e.Code }
+
 // Reason codes.
 const (
 	CodeStaleEpoch   = "STALE_EPOCH"

@@ -28,12 +28,12 @@ const MaxList = 500
 type Store struct{ db *sql.DB }
 
 type connector struct {
-	driver.Driver
-	dsn string
+	driver driver.Driver
+	dsn    string
 }
 
-func (c connector) Connect(context.Context) (driver.Conn, error) { return c.Open(c.dsn) }
-func (c connector) Driver() driver.Driver                        { return c.Driver }
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c connector) Driver() driver.Driver                        { return c.driver }
 
 // Open opens or makes the file, with mode 0600, and brings the schema up.
 func Open(ctx context.Context, path string) (*Store, error) {
