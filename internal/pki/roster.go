@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 
 	"chancery.dev/internal/transcript"
 )
@@ -172,3 +173,31 @@ func (r *Roster) ByParty(party uint16) (Node, bool) {
 
 // PublicKey is the node's identity key.
 func (n Node) PublicKey() ed25519.PublicKey { return ed25519.PublicKey(n.Identity[:]) }
+
+// MakeRoster makes a roster from the authority's log: the newest entry of each named node. Parties are numbered from 1 in
+// the order of the arguments, which have the form node=host:port.
+func MakeRoster(cluster string, epoch uint64, threshold int, issued []Issued, args []string) (*Roster, error) {
+	r := &Roster{Cluster: cluster, Epoch: epoch, Threshold: threshold}
+	for i, arg := range args {
+		id, address, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, refuse(CodeRoster, "%q is not node=host:port", arg)
+		}
+		last := -1
+		for j := range issued {
+			if string(issued[j].ID) == id {
+				last = j
+			}
+		}
+		if last < 0 {
+			return nil, refuse(CodeRoster, "the authority has issued nothing to %q", id)
+		}
+		identity, err1 := hex32(issued[last].Identity)
+		pin, err2 := hex32(issued[last].Pin)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, refuse(CodeRoster, "issuance log: %w", err)
+		}
+		r.Nodes = append(r.Nodes, Node{NodeID(id), uint16(i + 1), address, identity, pin})
+	}
+	return r, r.validate()
+}
