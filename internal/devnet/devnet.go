@@ -151,8 +151,12 @@ func (d *Devnet) Mine(_ context.Context, n uint32) error {
 	if err != nil {
 		return fmt.Errorf("mine: %w", err)
 	}
-	for _, h := range hashes {
-		if err := d.Faucet.collect(h); err != nil {
+	tip, err := d.rpc.GetBlockCount()
+	if err != nil {
+		return fmt.Errorf("mine: %w", err)
+	}
+	for i, h := range hashes {
+		if err := d.Faucet.collect(h, tip-int64(len(hashes)-1-i)); err != nil {
 			return err
 		}
 	}

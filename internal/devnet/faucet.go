@@ -57,12 +57,8 @@ func newFaucet() (*Faucet, error) {
 func (f *Faucet) Address() string { return f.address.EncodeAddress() }
 
 // collect takes the coinbase of a block into the faucet.
-func (f *Faucet) collect(block *chainhash.Hash) error {
+func (f *Faucet) collect(block *chainhash.Hash, height int64) error {
 	b, err := f.rpc.GetBlock(block)
-	if err != nil {
-		return fmt.Errorf("faucet: %w", err)
-	}
-	height, err := f.rpc.GetBlockCount()
 	if err != nil {
 		return fmt.Errorf("faucet: %w", err)
 	}

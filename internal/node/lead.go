@@ -71,6 +71,12 @@ func (n *Node) giveUp(c *course, err error) error {
 func (n *Node) choose(ctx context.Context, c *course, cert quorum.Certificate, without map[tss.PartyID]bool) ([]uint16, error) {
 	reach := n.connected()
 	if g, ok := c.intent.Params.(intent.Generate); ok {
+		waiting, cancel := context.WithTimeout(ctx, n.attemptTimeout())
+		defer cancel()
+		if err := n.mesh.WaitConnected(waiting, len(g.Parties)-1); err != nil {
+			n.log.Warn("key generation lacks nodes", "error", err)
+		}
+		reach = n.connected()
 		for _, p := range g.Parties {
 			if !slices.Contains(reach, tss.PartyID(p)) || without[tss.PartyID(p)] {
 				return nil, &exec.Error{Code: exec.CodeTimeout, Step: "keygen", Parties: []tss.PartyID{tss.PartyID(p)},

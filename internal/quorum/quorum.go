@@ -10,6 +10,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -245,7 +246,7 @@ type Certificate struct {
 	Ballots  []Ballot `json:"ballots"` // ascending by voter, one each
 }
 
-// Certify makes a certificate from the yes ballots that are in.
+// Certify makes a certificate from the yes ballots that are in. When all of them answer both questions, so does it.
 func (t *Tally) Certify(q Question, now time.Time) (Certificate, error) {
 	c := Certificate{Question: q}
 	last := uint16(0)
@@ -254,6 +255,9 @@ func (t *Tally) Certify(q Question, now time.Time) (Certificate, error) {
 			c.Ballots = append(c.Ballots, b)
 			last = b.Voter
 		}
+	}
+	if len(c.Ballots) > 0 && !slices.ContainsFunc(c.Ballots, func(b Ballot) bool { return b.Question != AdmitAndRelease }) {
+		c.Question = AdmitAndRelease
 	}
 	return c, t.electorate.VerifyCertificate(c, t.id, q, now)
 }
@@ -293,4 +297,9 @@ func (c Certificate) Voters() []uint16 {
 		out[i] = b.Voter
 	}
 	return out
+}
+
+// FromRoster is an electorate whose keys are still to be filled in: who reads a roster gives them party by party.
+func FromRoster(digest [32]byte, epoch uint64, threshold int) Electorate {
+	return Electorate{Cluster: digest, Epoch: epoch, Threshold: threshold, Keys: map[uint16]ed25519.PublicKey{}}
 }
