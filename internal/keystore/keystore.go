@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bberrors "go.etcd.io/bbolt/errors"
 
 	"chancery.dev/internal/secret"
 )
@@ -177,9 +178,9 @@ func openDB(path string) (*bbolt.DB, error) {
 	switch {
 	case err == nil, errors.As(err, &coded):
 		return db, err
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bberrors.ErrTimeout):
 		return nil, &Error{CodeBusy, errors.New("another process holds the keystore")}
-	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch):
+	case errors.Is(err, bberrors.ErrInvalid), errors.Is(err, bberrors.ErrChecksum), errors.Is(err, bberrors.ErrVersionMismatch):
 		return nil, &Error{CodeCorrupt, err}
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP):
 		return nil, &Error{CodeMode, err}

@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"fmt"
-	"log/slog"
 )
 
 // Mark is what a secret prints as.
@@ -68,10 +67,9 @@ func (s *Bytes) Erase() {
 	}
 }
 
-// String, GoString, Format, LogValue, MarshalJSON and MarshalText print the mark.
+// String, GoString, Format, MarshalJSON and MarshalText print the mark; loggers use one of them.
 func (*Bytes) String() string               { return Mark }
 func (*Bytes) GoString() string             { return Mark }
 func (*Bytes) Format(f fmt.State, _ rune)   { _, _ = f.Write([]byte(Mark)) }
-func (*Bytes) LogValue() slog.Value         { return slog.StringValue(Mark) }
 func (*Bytes) MarshalJSON() ([]byte, error) { return []byte(`"` + Mark + `"`), nil }
 func (*Bytes) MarshalText() ([]byte, error) { return []byte(Mark), nil }
