@@ -42,14 +42,14 @@ func (b *Inbox) Accept(e Envelope) error {
 		return ErrSender
 	}
 	if e.Round < 1 || int(e.Round) > len(b.shape) || !contains(b.shape[e.Round-1].Senders, e.From) {
-		return &Fault{Party: e.From, Round: e.Round, Check: "round", Evidence: EncodeEvidence(e.Signed)}
+		return &Fault{Party: e.From, Round: e.Round, Check: CheckRound, Evidence: EncodeEvidence(e.Signed)}
 	}
 	want := Everyone
 	if b.shape[e.Round-1].Direct {
 		want = b.self
 	}
 	if e.To != want || len(e.Payload) > MaxPayload {
-		return &Fault{Party: e.From, Round: e.Round, Check: "recipient", Evidence: EncodeEvidence(e.Signed)}
+		return &Fault{Party: e.From, Round: e.Round, Check: CheckRecipient, Evidence: EncodeEvidence(e.Signed)}
 	}
 	at := slot{e.Round, e.From}
 	if first, twice := b.got[at]; twice {

@@ -85,6 +85,12 @@ const CheckEquivocation = "equivocation"
 // CheckEcho says that a party echoed something that its alleged sender never signed.
 const CheckEcho = "echo"
 
+// Checks that the inbox makes: a message for a round, or to a recipient, that its sender has none for.
+const (
+	CheckRound     = "round"
+	CheckRecipient = "recipient"
+)
+
 // EncodeEvidence joins signed messages: count, then length and bytes of each.
 func EncodeEvidence(signed ...[]byte) []byte { return appendList(nil, signed) }
 

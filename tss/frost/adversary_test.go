@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"testing/cryptotest"
 
 	"chancery.dev/internal/group"
 	"chancery.dev/tss"
@@ -109,9 +110,15 @@ type mutation struct {
 	do   func(a *attack, payload []byte, f field) []byte
 }
 
+// attack is one cell of the matrix.
 type attack struct {
-	suite Suite
-	other []byte // the same message of another party of an earlier run
+	suite    Suite
+	other    []byte // the same message of an earlier run
+	key      messageKey
+	field    field
+	mutation mutation
+	face     face
+	where    string
 }
 
 func replace(payload []byte, f field, with []byte) []byte {
@@ -253,45 +260,72 @@ func scenarios(t *testing.T) []scenario {
 	return out
 }
 
-// harmless are the changes that are no misdeed, and why. A nonce commitment may be any point: it is the sender's own choice
-// until its partial signature must fit it. A kind or digest that becomes a well-formed other message is judged as that.
-func harmless(s scenario, round uint8, f field, name string) string {
+// harmless are the changes that are no misdeed, and why.
+func harmless(s scenario, round uint8, f field) string {
 	if round == roundCommitments && s.protocol == ProtocolPreprocess && f.kind == reflect.TypeFor[point]() {
-		return "a nonce commitment is free until it is used"
+		return "a nonce commitment is its sender's own choice; the partial signature must fit it later"
 	}
 	return ""
 }
 
+// face is how the attacker shows its changed message.
+type face int
+
+const (
+	consistent face = iota // the same to everybody, and the same in its own echo
+	twoFaced               // to one party only; the others, and its echo, have the original
+)
+
 func TestAdversary(t *testing.T) {
+	cryptotest.SetGlobalRandom(t, 1)
 	cases, blamed, free := 0, 0, 0
+	checks := map[string]int{}
 	for _, s := range scenarios(t) {
 		earlier := record(t, s)
 		for _, key := range sortedKeys(earlier) {
-			sample := earlier[key]
 			description, ok := s.fields[key.round]
 			if !ok {
 				t.Fatalf("%s: no description of the message of round %d", s.name, key.round)
 			}
-			for _, f := range fieldsOf(t, s.suite, description, sample) {
+			faces := []face{consistent}
+			if key.to == tss.Everyone {
+				faces = append(faces, twoFaced)
+			}
+			for _, f := range fieldsOf(t, s.suite, description, earlier[key]) {
 				for _, m := range mutations {
-					cases++
-					where := fmt.Sprintf("%s %s: party %d, round %d, %s: %s", s.suite.Name(), s.name, key.from, key.round, f.name, m.name)
-					if runAttack(t, s, key, f, m, sample, where) {
-						blamed++
-					} else if harmless(s, key.round, f, m.name) != "" {
-						free++
-					} else {
-						t.Errorf("%s: nobody was named", where)
+					for _, show := range faces {
+						cases++
+						a := attack{suite: s.suite, other: earlier[key], key: key, field: f, mutation: m, face: show}
+						a.where = fmt.Sprintf("%s %s: party %d, round %d, %s: %s, face %d", s.suite.Name(), s.name, key.from, key.round, f.name, m.name, show)
+						check := a.run(t, s)
+						switch {
+						case check != "":
+							blamed++
+							checks[check]++
+						case show == consistent && harmless(s, key.round, f) != "":
+							free++
+						default:
+							t.Errorf("%s: nobody was named", a.where)
+						}
 					}
 				}
 			}
 		}
 	}
-	t.Logf("%d cases: culprit named with evidence in %d, no misdeed in %d", cases, blamed, free)
-	if cases < 2000 || blamed+free != cases {
+	t.Logf("%d cases: culprit named with evidence in %d, no misdeed in %d; by check %v", cases, blamed, free, checks)
+	if cases < minAdversaryCases || blamed+free != cases {
 		t.Errorf("matrix has %d cases, of which %d are accounted for", cases, blamed+free)
 	}
+	for _, name := range []string{CheckPackage, CheckProof, CheckShare, CheckConfirm, CheckVerdict, CheckComplaint, CheckCommitments, CheckPartial,
+		CheckSplit, CheckPart, CheckColumn, tss.CheckEcho, tss.CheckEquivocation} {
+		if checks[name] == 0 {
+			t.Errorf("no case reaches check %q", name)
+		}
+	}
 }
+
+// minAdversaryCases keeps the matrix from shrinking unseen.
+const minAdversaryCases = 3000
 
 // messageKey names the message that is attacked: who sends it in which round, to whom.
 type messageKey struct {
@@ -310,75 +344,116 @@ func sortedKeys(m map[messageKey][]byte) []messageKey {
 	return out
 }
 
-// record runs the protocol honestly and keeps, for one sender of each round, what it sent.
+// record runs the protocol honestly and keeps, for the first and the last sender of each round, what it sent.
 func record(t *testing.T, s scenario) map[messageKey][]byte {
 	t.Helper()
+	testRun = 1
+	defer func() { testRun = 0 }()
 	machines, _ := s.start(t)
-	out := map[messageKey][]byte{}
-	taken := map[uint8]bool{}
+	all := map[messageKey][]byte{}
+	first, last := map[uint8]tss.PartyID{}, map[uint8]tss.PartyID{}
 	net := newNetwork(machines)
 	net.tamper = func(e tss.Envelope, to tss.PartyID) []tss.Envelope {
-		if key := (messageKey{e.Round, e.From, e.To}); !taken[e.Round] || out[key] != nil {
-			taken[e.Round] = true
-			out[key] = e.Payload
+		all[messageKey{e.Round, e.From, e.To}] = e.Payload
+		if first[e.Round] == 0 || e.From < first[e.Round] {
+			first[e.Round] = e.From
 		}
+		last[e.Round] = max(last[e.Round], e.From)
 		return []tss.Envelope{e}
 	}
 	net.mustSucceed(t)
-	return out
+	for key := range all {
+		if key.from != first[key.round] && key.from != last[key.round] {
+			delete(all, key)
+		}
+	}
+	return all
 }
 
-// runAttack runs the protocol with one message changed, and says whether somebody was named. Whoever is named must be the
-// attacker, by every honest party that ends with a fault, and the evidence must convict it.
-func runAttack(t *testing.T, s scenario, key messageKey, f field, m mutation, earlier []byte, where string) bool {
+// run runs the protocol with one message changed, and gives the check that convicted the attacker, or "". Whoever is named
+// must be the attacker, by every honest party that ends with a fault, and the evidence must convict it and nobody else.
+func (a *attack) run(t *testing.T, s scenario) string {
 	t.Helper()
 	machines, context := s.start(t)
 	net := newNetwork(machines)
-	changed := map[string][]byte{}
-	net.tamper = func(e tss.Envelope, to tss.PartyID) []tss.Envelope {
-		if e.Round != key.round || e.From != key.from || e.To != key.to {
-			return []tss.Envelope{e}
-		}
-		payload, done := changed[string(e.Payload)]
-		if !done {
-			payload = m.do(&attack{s.suite, earlier}, e.Payload, f)
-			if bytes.Equal(payload, e.Payload) { // the change changed nothing: make one that does
-				payload = append(slices.Clone(payload), 0xaa)
-			}
-			changed[string(e.Payload)] = payload
-		}
-		e.Payload = payload
-		e.Signed = seal(e)
-		return []tss.Envelope{e}
-	}
+	net.tamper = a.wire()
 	net.run()
-	named := false
-	for id, err := range net.errs {
-		if id == key.from || err == nil {
+	named := ""
+	for _, id := range net.ids() {
+		err := net.errs[id]
+		if id == a.key.from || err == nil {
 			continue
 		}
 		var fault *tss.Fault
 		if !errors.As(err, &fault) {
 			if !errors.Is(err, tss.ErrDead) {
-				t.Errorf("%s: party %d: %v", where, id, err)
+				t.Errorf("%s: party %d: %v", a.where, id, err)
 			}
 			continue
 		}
-		if fault.Party != key.from {
-			t.Errorf("%s: party %d names party %d", where, id, fault.Party)
+		if fault.Party != a.key.from {
+			t.Errorf("%s: party %d names party %d for %s", a.where, id, fault.Party, fault.Check)
 			continue
 		}
-		named = true
+		named = fault.Check
 		if err := VerifyFault(context, fault); err != nil {
-			t.Errorf("%s: evidence of party %d does not convict: %v (%s)", where, id, err, fault.Check)
+			t.Errorf("%s: evidence of party %d does not convict: %v (%s)", a.where, id, err, fault.Check)
 		}
 		innocent := *fault
-		innocent.Party = other(context, key.from)
+		innocent.Party = other(context, a.key.from)
 		if VerifyFault(context, &innocent) == nil {
-			t.Errorf("%s: the evidence convicts party %d as well", where, innocent.Party)
+			t.Errorf("%s: the evidence convicts party %d as well", a.where, innocent.Party)
 		}
 	}
 	return named
+}
+
+// wire changes the attacked message, and what the attacker echoes of it.
+func (a *attack) wire() func(tss.Envelope, tss.PartyID) []tss.Envelope {
+	var original, changed *tss.Envelope
+	victim := tss.PartyID(0)
+	return func(e tss.Envelope, to tss.PartyID) []tss.Envelope {
+		switch {
+		case e.Round == a.key.round && e.From == a.key.from && e.To == a.key.to:
+			if changed == nil {
+				before, after := e, e
+				after.Payload = a.mutation.do(a, e.Payload, a.field)
+				if bytes.Equal(after.Payload, e.Payload) { // the change changed nothing: make one that does
+					after.Payload = append(slices.Clone(after.Payload), 0xaa)
+				}
+				after.Signed = seal(after)
+				original, changed, victim = &before, &after, to
+			}
+			if a.face == twoFaced && to != victim {
+				return []tss.Envelope{e}
+			}
+			return []tss.Envelope{*changed}
+		case a.face == consistent && changed != nil && e.Round == a.key.round+1 && e.To == tss.Everyone:
+			if e.From == a.key.from { // its echo says what it sent
+				return []tss.Envelope{reecho(e, original.Signed, changed.Signed)}
+			}
+			if to == a.key.from { // it knows what it sent, and goes on
+				return []tss.Envelope{reecho(e, changed.Signed, original.Signed)}
+			}
+		}
+		return []tss.Envelope{e}
+	}
+}
+
+// reecho replaces one message in an echo, if it is one.
+func reecho(e tss.Envelope, old, with []byte) tss.Envelope {
+	list, err := tss.DecodeEvidence(e.Payload) // an echo has the same form
+	if err != nil {
+		return e
+	}
+	for i := range list {
+		if bytes.Equal(list[i], old) {
+			list[i] = with
+		}
+	}
+	e.Payload = tss.EncodeEvidence(list...)
+	e.Signed = seal(e)
+	return e
 }
 
 func other(c Context, id tss.PartyID) tss.PartyID {

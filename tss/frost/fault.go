@@ -33,6 +33,23 @@ type Context struct {
 	Open      func(signed []byte) (tss.Envelope, error)
 }
 
+// roundsOf is which checks a protocol makes, each on the messages of one round. An accusation of anything else is refused:
+// a message is judged only by the rules of the round that it was signed for.
+func (p Protocol) roundsOf() map[string]uint8 {
+	switch p {
+	case ProtocolKeygen, ProtocolRefresh, ProtocolReshare:
+		return map[string]uint8{CheckPackage: roundPackage, CheckProof: roundPackage, tss.CheckEcho: roundEcho, CheckShare: roundShare,
+			CheckVerdict: roundVerdict, CheckComplaint: roundVerdict, CheckConfirm: roundVerdict}
+	case ProtocolPreprocess:
+		return map[string]uint8{CheckCommitments: roundCommitments, tss.CheckEcho: roundAgreed}
+	case ProtocolSigning:
+		return map[string]uint8{CheckCommitments: roundCommitments, tss.CheckEcho: roundAgreed, CheckPartial: roundPartials}
+	case ProtocolRepair:
+		return map[string]uint8{CheckSplit: roundSplit, tss.CheckEcho: roundSplits, CheckPart: roundPart, CheckColumn: roundColumn}
+	}
+	return nil
+}
+
 // VerifyFault is nil when the evidence convicts the accused. It is pure, looks at each message by itself, and believes
 // nothing but signatures: an honest party has never signed anything that it accepts.
 func VerifyFault(c Context, f *tss.Fault) error {
@@ -43,10 +60,14 @@ func VerifyFault(c Context, f *tss.Fault) error {
 	switch f.Check {
 	case tss.CheckEquivocation:
 		return tss.VerifyEquivocation(f, c.Session.ID(), c.Open)
-	case tss.CheckEcho:
-		return tss.VerifyEcho(f, c.Session.ID(), shapes[0].Senders, c.Open)
-	case "round", "recipient":
+	case tss.CheckRound, tss.CheckRecipient:
 		return c.verifyAddress(f)
+	}
+	if round, made := c.Protocol.roundsOf()[f.Check]; !made || round != f.Round {
+		return tss.ErrEvidence
+	}
+	if f.Check == tss.CheckEcho {
+		return tss.VerifyEcho(f, c.Session.ID(), shapes[0].Senders, c.Open)
 	}
 	signed, err := c.open(f)
 	if err != nil {
@@ -174,7 +195,7 @@ func (c Context) judge(f *tss.Fault, m []tss.Envelope) (bool, error) {
 			n = len(c.Messages)
 		}
 		_, err := parseCommitments(c.Suite, f.Party, n, m[0].Payload)
-		return f.Round == roundCommitments && err != nil, nil
+		return err != nil, nil
 	case CheckPartial:
 		return c.judgePartial(f, m)
 	case CheckSplit, CheckPart, CheckColumn:
@@ -188,19 +209,19 @@ func (c Context) judgeDealing(p plan, f *tss.Fault, m []tss.Envelope) (bool, err
 	switch f.Check {
 	case CheckPackage:
 		pkg, err := p.parsePackage(m[0].Payload)
-		return f.Round == roundPackage && (err != nil || !p.constantAllowed(f.Party, pkg)), nil
+		return err != nil || !p.constantAllowed(f.Party, pkg), nil
 	case CheckProof:
 		pkg, err := p.parsePackage(m[0].Payload)
-		return f.Round == roundPackage && p.constant != constantZero && err == nil && !pkg.proof.verify(p.suite, session[:], f.Party, pkg.commitment[0]), nil
+		return p.constant != constantZero && err == nil && !pkg.proof.verify(p.suite, session[:], f.Party, pkg.commitment[0]), nil
 	case CheckShare:
-		if len(m) != 2 || m[1].From != f.Party || m[1].Round != roundPackage || m[0].Round != roundShare {
+		if len(m) != 2 || m[1].From != f.Party || m[1].Round != roundPackage {
 			return false, nil
 		}
 		fits, err := p.shareFits(m[0], m[1])
 		return err == nil && !fits, nil
 	case CheckVerdict:
 		_, _, err := parseVerdict(m[0].Payload)
-		return f.Round == roundVerdict && err != nil, nil
+		return err != nil, nil
 	}
 	return c.judgeVerdict(p, f, m)
 }
@@ -220,7 +241,7 @@ func (p plan) shareFits(share, pkg tss.Envelope) (bool, error) {
 
 // judgeVerdict replays the packages that the verdict speaks of.
 func (c Context) judgeVerdict(p plan, f *tss.Fault, m []tss.Envelope) (bool, error) {
-	if len(m) != 1+len(p.dealers) || m[0].Round != roundVerdict {
+	if len(m) != 1+len(p.dealers) {
 		return false, nil
 	}
 	d := &Dealing{plan: p, packages: map[tss.PartyID]dealt{}}
@@ -256,7 +277,7 @@ func (opener) Seal(tss.Envelope) []byte                   { return nil }
 
 func (c Context) judgePartial(f *tss.Fault, m []tss.Envelope) (bool, error) {
 	ids := c.Session.IDs()
-	if c.Protocol != ProtocolSigning || len(m) != 1+len(ids) || f.Round != roundPartials {
+	if len(m) != 1+len(ids) {
 		return false, nil
 	}
 	lists := make([][]Commitment, len(c.Messages))
@@ -297,8 +318,8 @@ func (c Context) judgeRepair(f *tss.Fault, m []tss.Envelope) (bool, error) {
 	switch {
 	case f.Check == CheckSplit:
 		_, err := splitOf(m[0])
-		return f.Round == roundSplit && err != nil, nil
-	case f.Check == CheckPart && len(m) == 2 && m[1].From == f.Party && m[1].Round == roundSplit && f.Round == roundPart:
+		return err != nil, nil
+	case f.Check == CheckPart && len(m) == 2 && m[1].From == f.Party && m[1].Round == roundSplit:
 		split, err := splitOf(m[1])
 		place := placeOf(helpers, m[0].To)
 		if err != nil || place < 0 {
@@ -306,7 +327,7 @@ func (c Context) judgeRepair(f *tss.Fault, m []tss.Envelope) (bool, error) {
 		}
 		part, err := curve.DecodeScalar(m[0].Payload)
 		return err != nil || !curve.BaseMul(part).Equal(split[place]), nil
-	case f.Check == CheckColumn && len(m) == 1+len(helpers) && f.Round == roundColumn:
+	case f.Check == CheckColumn && len(m) == 1+len(helpers):
 		splits := map[tss.PartyID][]*group.Point{}
 		for i, id := range helpers {
 			split, err := splitOf(m[1+i])

@@ -59,13 +59,16 @@ func open(signed []byte) (tss.Envelope, error) {
 
 func (testNotary) Open(signed []byte) (tss.Envelope, error) { return open(signed) }
 
+// testRun makes sessions of different runs different.
+var testRun int
+
 // testSession is a session of some parties, as one of them sees it.
 func testSession(suite Suite, purpose string, threshold int, self tss.PartyID, ids ...tss.PartyID) tss.Session {
 	s := tss.Session{Suite: suite.Name(), Purpose: purpose, Cluster: [32]byte{1}, Key: [32]byte{2}, Epoch: 3, Threshold: threshold, Self: self,
 		Nonces: map[tss.PartyID][32]byte{}}
 	for _, id := range ids {
 		s.Parties = append(s.Parties, tss.Party{ID: id, Identity: [32]byte(identity(id).Public().(ed25519.PublicKey))})
-		s.Nonces[id] = sha256.Sum256(fmt.Appendf(nil, "nonce %s %d", purpose, id))
+		s.Nonces[id] = sha256.Sum256(fmt.Appendf(nil, "nonce %s %d %d", purpose, id, testRun))
 	}
 	return s
 }
