@@ -74,6 +74,7 @@ type Point struct {
 	curve Curve
 	k     *k1.Point
 	e     *ed.EdwardsPoint
+	enc   []byte // the encoding, where it is known: finding it costs an inversion
 }
 
 func (c Curve) scalar() *Scalar {

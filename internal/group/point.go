@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"encoding/hex"
 
 	ed "github.com/oasisprotocol/curve25519-voi/curve"
@@ -20,7 +21,7 @@ func (c Curve) DecodePoint(b []byte) (*Point, error) {
 		if err != nil || p.IsIdentity() == 1 {
 			return nil, ErrEncoding
 		}
-		return &Point{curve: c, k: p}, nil
+		return &Point{curve: c, k: p, enc: bytes.Clone(b)}, nil
 	}
 	var y ed.CompressedEdwardsY
 	if _, err := y.SetBytes(b); err != nil || !y.IsCanonicalVartime() {
@@ -30,7 +31,7 @@ func (c Curve) DecodePoint(b []byte) (*Point, error) {
 	if err != nil || p.IsSmallOrder() || !p.IsTorsionFree() {
 		return nil, ErrEncoding
 	}
-	return &Point{curve: c, e: p}, nil
+	return &Point{curve: c, e: p, enc: bytes.Clone(b)}, nil
 }
 
 // Identity is the neutral element. It has no encoding that DecodePoint reads.
@@ -125,7 +126,12 @@ func (p *Point) Sub(o *Point) *Point { return p.Add(o.Neg()) }
 // Neg is -p.
 func (p *Point) Neg() *Point {
 	if p.curve == Secp256k1 {
-		return &Point{curve: p.curve, k: k1.NewIdentityPoint().Negate(p.k)}
+		out := &Point{curve: p.curve, k: k1.NewIdentityPoint().Negate(p.k)}
+		if p.enc != nil && p.enc[0] != 0 {
+			out.enc = bytes.Clone(p.enc)
+			out.enc[0] ^= 1 // 2 is even y, 3 is odd
+		}
+		return out
 	}
 	return &Point{curve: p.curve, e: ed.NewEdwardsPoint().Neg(p.e)}
 }
@@ -162,6 +168,9 @@ func (p *Point) IsIdentity() bool {
 // Bytes is the compressed encoding. The identity of secp256k1 has none of this length; it gives 33 zeros, which no decoder
 // takes.
 func (p *Point) Bytes() []byte {
+	if p.enc != nil {
+		return bytes.Clone(p.enc)
+	}
 	if p.curve == Secp256k1 {
 		if p.k.IsIdentity() == 1 {
 			return make([]byte, 33)
@@ -173,9 +182,22 @@ func (p *Point) Bytes() []byte {
 	return y[:]
 }
 
+// Encoded is the same point, which remembers its encoding: for a point that is encoded more than once.
+func (p *Point) Encoded() *Point {
+	if p.enc != nil {
+		return p
+	}
+	out := *p
+	out.enc = p.Bytes()
+	return &out
+}
+
 // HasEvenY is BIP340's parity. secp256k1 only.
 func (p *Point) HasEvenY() bool {
 	p.on(Secp256k1)
+	if p.enc != nil && p.enc[0] != 0 {
+		return p.enc[0] == 2
+	}
 	return p.k.IsYOdd() == 0
 }
 

@@ -67,7 +67,7 @@ func (p *PublicKey) derive(d Derivation) (derived, error) {
 
 func (d *derived) plus(tweak *group.Scalar) error {
 	d.add = d.add.Add(tweak)
-	d.key = d.key.Add(d.key.Curve().BaseMul(tweak))
+	d.key = d.key.Add(d.key.Curve().BaseMul(tweak)).Encoded()
 	if d.key.IsIdentity() {
 		return errDerivation
 	}

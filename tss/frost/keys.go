@@ -62,7 +62,7 @@ func newPublicKey(suite Suite, threshold int, shares map[tss.PartyID]*group.Poin
 
 // assemble makes a public key whose relations hold by construction or are checked next.
 func assemble(suite Suite, threshold int, ids []tss.PartyID, shares map[tss.PartyID]*group.Point, key *group.Point, chain [32]byte) *PublicKey {
-	p := &PublicKey{suite: suite, threshold: threshold, ids: ids, shares: shares, key: key, chain: chain}
+	p := &PublicKey{suite: suite, threshold: threshold, ids: ids, shares: shares, key: key.Encoded(), chain: chain}
 	p.encoded = p.encode()
 	return p
 }

@@ -145,7 +145,7 @@ func (p *SigningPackage) bind() {
 		points[i] = c.binding
 		sum = sum.Add(c.hiding)
 	}
-	p.r = sum.Add(suite.Curve().MultiMulVartime(p.factors, points))
+	p.r = sum.Add(suite.Curve().MultiMulVartime(p.factors, points)).Encoded()
 }
 
 // Suite is the key's ciphersuite.

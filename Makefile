@@ -1,0 +1,59 @@
+# What a developer runs. `make test` is what CI runs.
+GO      ?= go
+BIN     := bin
+DEMO    := .chancery/demo
+KILL    ?=
+FUZZTIME ?= 60s
+# Packages whose goroutines share memory: they run under the race detector, which needs cgo (a C compiler).
+RACE    := ./internal/keystore ./internal/mesh ./internal/exec ./internal/node ./internal/devnet ./internal/httpapi ./internal/cli \
+           ./internal/records/... ./internal/permit ./internal/pki ./internal/wallet/... ./tss
+
+.PHONY: build demo up test vet lint race bench interop fuzz clean
+
+build:
+	$(GO) build -o $(BIN)/ ./cmd/...
+	$(GO) build -o $(BIN)/btcd github.com/btcsuite/btcd
+	$(GO) build -o $(BIN)/demo ./test/demo
+
+# A payment from end to end, by five processes on a real Bitcoin node. KILL=1 kills one of the five before it.
+demo: build
+	$(BIN)/demo -dir $(DEMO) -bin $(BIN) $(if $(KILL),-kill)
+
+# The same cluster, left running until it is interrupted.
+up: build
+	$(BIN)/chanceryd up
+
+test: vet
+	CGO_ENABLED=0 $(GO) build ./...
+	$(GO) test -count=1 ./...
+	$(MAKE) race
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -count=1 $(RACE)
+
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags interop ./test/... ./tss/...
+
+lint: vet
+	$(GO) tool staticcheck ./...
+
+# Ours beside the peers, in one run on one core. Needs Rust.
+bench:
+	$(GO) build -o $(BIN)/bench ./bench
+	$(BIN)/bench
+
+# Ours together with the ZF FROST crates. Needs Rust.
+interop:
+	$(GO) test -tags interop -count=1 -v ./test/interop/...
+
+# Every fuzz target, one after the other, FUZZTIME each.
+fuzz:
+	@$(GO) list ./... | while read -r p; do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; \
+	done
+
+clean:
+	rm -rf $(BIN) .chancery bench/peers/target test/interop/zf/target
