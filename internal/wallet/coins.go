@@ -80,12 +80,22 @@ func (a *Account) scanOne(ctx context.Context, source Reader, path Path, h *Hold
 const (
 	inputWeight  = 4*(32+4+1+4) + 1 + 1 + 64
 	baseWeight   = 4*(4+4+1+1) + 2
-	changeScript = 34 // bytes of a P2TR script
+	changeScript = 34  // bytes of a P2TR script
+	changeDust   = 330 // Dust of such a script
 )
 
 func outputWeight(scriptLen int) int64 { return 4 * int64(8+1+scriptLen) }
 
-// weight of a transaction with this many inputs, apart from its outputs. Counts above 252 take two more bytes.
+// countWeight is what a count of outputs takes beyond its first byte.
+func countWeight(outputs int) int64 {
+	if outputs > 252 {
+		return 8
+	}
+	return 0
+}
+
+// weight of a transaction with this many inputs, and outputs of this weight together with their count's. Counts above 252
+// take two more bytes.
 func weight(inputs int, outputs int64) int64 {
 	w := int64(baseWeight) + int64(inputs)*inputWeight + outputs
 	if inputs > 252 {
@@ -148,7 +158,7 @@ func settle(coins []Coin, target Amount, outputs int64, rate FeeRate, allowChang
 	}
 	s := selection{coins: slices.Clone(coins)}
 	withChange := rate.Fee(weight(len(coins), outputs+outputWeight(changeScript)))
-	if change := total - target - withChange; allowChange && change >= Dust(make([]byte, changeScript)) && change > rate.Fee(inputWeight) {
+	if change := total - target - withChange; allowChange && change >= changeDust && change > rate.Fee(inputWeight) {
 		s.change, s.fee = change, withChange
 		return s, true
 	}

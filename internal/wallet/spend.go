@@ -69,9 +69,12 @@ func (a *Account) Plan(coins []Coin, r Request) (Spend, error) {
 		if err != nil {
 			return Spend{}, err
 		}
-		target += o.Amount
+		if target += o.Amount; target > MaxAmount {
+			return Spend{}, refuse(CodeAmount, "amounts together are more than the money supply")
+		}
 		outputs += outputWeight(len(script))
 	}
+	outputs += countWeight(len(r.Outputs) + 1) // the change counts, should there be one
 	var usable []Coin
 	for _, c := range coins {
 		if c.Confirmed || c.Path.Chain == ChangeChain {
@@ -115,9 +118,12 @@ func (a *Account) Weight(s Spend) int64 {
 			outputs += outputWeight(len(addr.Script))
 		}
 	}
+	count := len(s.Outputs)
 	if s.Change != nil {
 		outputs += outputWeight(changeScript)
+		count++
 	}
+	outputs += countWeight(count)
 	return weight(len(s.Inputs), outputs)
 }
 
@@ -176,10 +182,17 @@ func (a *Account) UnsignedTx(s Spend) (*wire.MsgTx, error) {
 }
 
 // Check is a node's own look at a spend that somebody else planned. Every previous transaction is fetched, hashed and
-// compared; every input must be unspent and of this account; the fee must be under the node's own caps.
+// compared; every input must be unspent and of this account; the fee must be under the node's own caps. A lock would let
+// the planner hold back what the others believe paid, and change beyond MaxAddresses is found by no scan.
 func (a *Account) Check(ctx context.Context, source Reader, s Spend, caps Caps) error {
 	if _, err := a.UnsignedTx(s); err != nil {
 		return err
+	}
+	if s.LockTime != 0 || s.Sequence != sequenceRBF {
+		return refuse(CodeSpend, "transaction is locked or cannot be replaced")
+	}
+	if s.Change != nil && s.Change.Index >= MaxAddresses {
+		return refuse(CodeChange, "change goes to an address that no scan looks at")
 	}
 	if err := caps.check(s.Fee, a.Weight(s)); err != nil {
 		return err
@@ -287,7 +300,10 @@ func (a *Account) Attach(s Spend, signatures [][]byte) (raw []byte, id TxID, err
 	if err := tx.Serialize(&b); err != nil {
 		return nil, "", fmt.Errorf("serialise transaction: %w", err)
 	}
-	return b.Bytes(), TxID(tx.TxHash().String()), a.verifyTx(s, tx)
+	if err := a.verifyTx(s, tx); err != nil {
+		return nil, "", err
+	}
+	return b.Bytes(), TxID(tx.TxHash().String()), nil
 }
 
 func (a *Account) verifyTx(s Spend, tx *wire.MsgTx) error {

@@ -100,9 +100,12 @@ type FeeRate int64
 // MinRelayRate is what nodes relay by default.
 const MinRelayRate FeeRate = 1000
 
-// Fee is the fee for a weight, rounded up.
+// Fee is the fee for a weight, rounded up. One above the money supply is MaxAmount.
 func (r FeeRate) Fee(weight int64) Amount {
 	vsize := (weight + 3) / 4
+	if vsize > 0 && int64(r) > int64(MaxAmount)*1000/vsize {
+		return MaxAmount
+	}
 	return Amount((vsize*int64(r) + 999) / 1000)
 }
 
@@ -127,15 +130,16 @@ func ParseOutpoint(s string) (Outpoint, error) {
 	if !ok || err != nil || len(txid) != 64 {
 		return Outpoint{}, refuse(CodeSpend, "outpoint is not txid:vout")
 	}
-	if _, err := chainhash.NewHashFromStr(txid); err != nil {
+	o := Outpoint{TxID(txid), uint32(n)}
+	if _, err := o.wire(); err != nil || o.String() != s {
 		return Outpoint{}, refuse(CodeSpend, "outpoint is not txid:vout")
 	}
-	return Outpoint{TxID(txid), uint32(n)}, nil
+	return o, nil
 }
 
 func (o Outpoint) wire() (wire.OutPoint, error) {
 	h, err := chainhash.NewHashFromStr(string(o.TxID))
-	if err != nil || len(o.TxID) != 64 {
+	if err != nil || h.String() != string(o.TxID) { // one spelling, or the same coin could stand twice
 		return wire.OutPoint{}, refuse(CodeSpend, "transaction id is not valid")
 	}
 	return wire.OutPoint{Hash: *h, Index: o.Vout}, nil
