@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -18,6 +20,9 @@ import (
 
 // maxAnswer bounds what the CLI reads from a node, in bytes.
 const maxAnswer = 8 << 20
+
+// maxToken bounds a token's file, in bytes.
+const maxToken = 4 << 10
 
 // client calls one node's REST API.
 type client struct {
@@ -37,18 +42,44 @@ func newClient(o *options) (*client, error) {
 	if o.tokenFile == "" {
 		return nil, usage("no token: name its file with --token-file or CHANCERY_TOKEN_FILE")
 	}
-	raw, err := os.ReadFile(o.tokenFile)
+	token, err := readToken(o.tokenFile)
 	if err != nil {
 		return nil, fmt.Errorf("read token: %w", err)
 	}
 	return &client{
-		endpoint: strings.TrimSuffix(o.endpoint, "/"), token: strings.TrimSpace(string(raw)),
+		endpoint: strings.TrimSuffix(o.endpoint, "/"), token: token,
 		http: &http.Client{Timeout: o.timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
 }
 
 func isLoopback(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	addr, err := netip.ParseAddr(host) // a name such as 127.example.org is not an address
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// readToken reads a token's file, which nobody else may read. It may be a pipe.
+func readToken(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", fmt.Errorf("others can use %s: give it mode 0600", path)
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(raw))
+	if token == "" || len(raw) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("%s does not hold one token", path)
+	}
+	return token, nil
 }
 
 // call sends in as JSON, when there is one, and reads the answer into out. A problem comes back as *httpapi.Problem.
@@ -77,16 +108,42 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) err
 		return &unreachable{err}
 	}
 	if res.StatusCode >= 300 {
-		var p httpapi.Problem
-		if json.Unmarshal(raw, &p) != nil || p.Code == "" {
-			return fmt.Errorf("node answered %s", res.Status)
-		}
-		return &p
+		return refusal(res.StatusCode, raw)
 	}
-	if err := json.Unmarshal(raw, out); err != nil {
+	if err := decode(raw, out); err != nil {
 		return fmt.Errorf("node's answer is not what was expected: %w", err)
 	}
 	return nil
+}
+
+// refusal is the problem in an answer, fit for a terminal.
+func refusal(status int, raw []byte) error {
+	var p httpapi.Problem
+	if json.Unmarshal(raw, &p) != nil || p.Code == "" {
+		return fmt.Errorf("node answered with status %d", status)
+	}
+	p.Code, p.Detail = printable(p.Code), printable(p.Detail)
+	for i := range p.Fields {
+		p.Fields[i] = printable(p.Fields[i])
+	}
+	return &p
+}
+
+// decode reads an answer into the struct that out points to. An answer that lacks a field is none: a balance of zero must
+// have been said. Fields that this version does not know are passed over.
+func decode(raw []byte, out any) error {
+	var have map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &have); err != nil {
+		return err
+	}
+	t := reflect.TypeOf(out).Elem()
+	for i := range t.NumField() {
+		name, rest, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if _, ok := have[name]; !ok && rest != "omitempty" {
+			return fmt.Errorf("it has no %s", name)
+		}
+	}
+	return json.Unmarshal(raw, out)
 }
 
 // unreachable is a node that did not answer; a retry may help.
@@ -124,10 +181,10 @@ func ExitCode(err error) int {
 		return ExitUsage
 	case errors.As(err, &p):
 		return ExitRefused
+	case errors.As(err, &n): // a request's own timeout too
+		return ExitUnreachable
 	case errors.Is(err, errWait), errors.Is(err, context.DeadlineExceeded):
 		return ExitTimeout
-	case errors.As(err, &n):
-		return ExitUnreachable
 	}
 	return ExitFailed
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func clusterCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "Nodes and quorum"}
+	cmd := group(&cobra.Command{Use: "cluster", Short: "Nodes and quorum"})
 	cmd.AddCommand(
 		&cobra.Command{Use: "status", Short: "The cluster as the node sees it", Args: exactly(0), RunE: o.online(o.clusterStatus)},
 		&cobra.Command{Use: "nodes", Short: "Every node of the roster", Args: exactly(0), RunE: o.online(o.clusterNodes)})
@@ -47,7 +47,7 @@ func (o *options) clusterNodes(ctx context.Context, c *client, _ []string) error
 }
 
 func dkgCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "dkg", Short: "Key generation"}
+	cmd := group(&cobra.Command{Use: "dkg", Short: "Key generation"})
 	var r httpapi.DKGRequest
 	var wait time.Duration
 	start := &cobra.Command{Use: "start", Short: "Ask for a key", Args: exactly(0)}
@@ -106,7 +106,7 @@ func (o *options) printCeremonies(all []httpapi.Ceremony) error {
 	return o.print(all, func() [][]string {
 		rows := [][]string{{"CREATED", "KEY", "SUITE", "THRESHOLD", "GROUP KEY", "REASON", "STATE"}}
 		for _, k := range all {
-			rows = append(rows, []string{when(k.CreatedUnix), k.ID[:16], k.Suite, fmt.Sprintf("%d of %d", k.Threshold, k.Total), k.GroupKey, k.Reason, o.state(k.State)})
+			rows = append(rows, []string{when(k.CreatedUnix), short(k.ID), k.Suite, fmt.Sprintf("%d of %d", k.Threshold, k.Total), k.GroupKey, k.Reason, o.state(k.State)})
 		}
 		return rows
 	})

@@ -13,20 +13,25 @@ import (
 	"chancery.dev/internal/pki"
 )
 
+// maxDays is the longest life of a certificate.
+const maxDays = int(pki.MaxLeafLifetime / (24 * time.Hour))
+
 // caCommand is the offline authority. It works on files alone.
 func caCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "ca", Short: "The cluster's certificate authority (offline)"}
+	cmd := group(&cobra.Command{Use: "ca", Short: "The cluster's certificate authority (offline)"})
 	var dir string
 	cmd.PersistentFlags().StringVar(&dir, "dir", "ca", "directory of the authority")
 	var cluster string
 	create := &cobra.Command{Use: "init", Short: "Make an authority", Args: exactly(0), RunE: func(*cobra.Command, []string) error {
+		if cluster == "" {
+			return usage("--cluster is needed: the name of the cluster")
+		}
 		ca, err := pki.CreateCA(dir, cluster, time.Now())
 		if err != nil {
 			return err
 		}
-		pin := pki.SPKIPin(ca.Cert)
-		_, err = fmt.Fprintf(o.out, "authority of %s made in %s\nSHA-256 of its key: %x\n", ca.Cluster, dir, pin)
-		return err
+		made := madeCA{ca.Cluster, dir, fmt.Sprintf("%x", pki.SPKIPin(ca.Cert))}
+		return o.say(made, "authority of %s made in %s\nSHA-256 of its key: %s\n", made.Cluster, dir, made.Pin)
 	}}
 	create.Flags().StringVar(&cluster, "cluster", "", "name of the cluster")
 	var out string
@@ -35,13 +40,46 @@ func caCommand(o *options) *cobra.Command {
 		return o.issue(dir, args[0], out, days)
 	}}
 	issue.Flags().StringVar(&out, "out", "", "identity directory to install certificate and root into")
-	issue.Flags().IntVar(&days, "days", 30, "lifetime, at most 30")
+	issue.Flags().IntVar(&days, "days", maxDays, "lifetime, at most 30")
 	list := &cobra.Command{Use: "list", Short: "What was issued", Args: exactly(0), RunE: func(*cobra.Command, []string) error { return o.caList(dir) }}
 	cmd.AddCommand(create, issue, list)
 	return cmd
 }
 
+// What the offline commands print as JSON.
+type (
+	madeCA struct {
+		Cluster   string `json:"cluster"`
+		Directory string `json:"directory"`
+		Pin       string `json:"spki_sha256"`
+	}
+	issued struct {
+		pki.Issued
+		Certificate string `json:"certificate"` // PEM
+	}
+	madeIdentity struct {
+		Cluster   string `json:"cluster"`
+		ID        string `json:"id"`
+		Directory string `json:"directory"`
+		Identity  string `json:"identity_key"`
+	}
+	rosterSummary struct {
+		Cluster   string `json:"cluster"`
+		Epoch     uint64 `json:"epoch"`
+		Threshold int    `json:"threshold"`
+		Nodes     int    `json:"nodes"`
+		Digest    string `json:"digest"`
+	}
+)
+
+func summary(r *pki.Roster) rosterSummary {
+	return rosterSummary{r.Cluster, r.Epoch, r.Threshold, len(r.Nodes), fmt.Sprintf("%x", r.Digest())}
+}
+
 func (o *options) issue(dir, request, out string, days int) error {
+	if days < 1 || days > maxDays {
+		return usage("--days must be from 1 to %d", maxDays)
+	}
 	ca, err := pki.OpenCA(dir)
 	if err != nil {
 		return err
@@ -59,8 +97,7 @@ func (o *options) issue(dir, request, out string, days int) error {
 		return err
 	}
 	if out == "" {
-		_, err = o.out.Write(cert)
-		return err
+		return o.say(issued{entry, string(cert)}, "%s", cert)
 	}
 	root, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
 	if err != nil {
@@ -69,8 +106,7 @@ func (o *options) issue(dir, request, out string, days int) error {
 	if err := pki.InstallCertificate(out, cert, root); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.out, "certificate of %s, serial %s, until %s\n", entry.ID, entry.Serial, entry.NotAfter.UTC().Format(time.RFC3339))
-	return err
+	return o.say(issued{entry, string(cert)}, "certificate of %s, serial %s, until %s\n", entry.ID, entry.Serial, entry.NotAfter.UTC().Format(time.RFC3339))
 }
 
 func (o *options) caList(dir string) error {
@@ -81,6 +117,9 @@ func (o *options) caList(dir string) error {
 	all, err := ca.List()
 	if err != nil {
 		return err
+	}
+	if all == nil {
+		all = []pki.Issued{} // in JSON an empty list, not null
 	}
 	return o.print(all, func() [][]string {
 		rows := [][]string{{"NODE", "UNTIL", "SPKI SHA-256", "SERIAL"}}
@@ -94,14 +133,16 @@ func (o *options) caList(dir string) error {
 // identityCommand makes a node's keys.
 func identityCommand(o *options) *cobra.Command {
 	var dir, cluster, id string
-	cmd := &cobra.Command{Use: "identity", Short: "A node's own keys (offline)"}
+	cmd := group(&cobra.Command{Use: "identity", Short: "A node's own keys (offline)"})
 	create := &cobra.Command{Use: "init", Short: "Make a node's keys and its request for a certificate", Args: exactly(0), RunE: func(*cobra.Command, []string) error {
+		if cluster == "" || id == "" {
+			return usage("--cluster and --node are needed: the names of both")
+		}
 		r, err := pki.NewIdentity(dir, cluster, pki.NodeID(id))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(o.out, "identity of %s made in %s\nidentity key: %s\nsend request.json to the authority\n", id, dir, r.Identity)
-		return err
+		return o.say(madeIdentity{cluster, id, dir, r.Identity}, "identity of %s made in %s\npublic identity key: %s\nsend request.json to the authority\n", id, dir, r.Identity)
 	}}
 	create.Flags().StringVar(&dir, "dir", "identity", "directory of the keys")
 	create.Flags().StringVar(&cluster, "cluster", "", "name of the cluster")
@@ -112,7 +153,7 @@ func identityCommand(o *options) *cobra.Command {
 
 // rosterCommand makes and checks rosters.
 func rosterCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "roster", Short: "Who the nodes are (offline)"}
+	cmd := group(&cobra.Command{Use: "roster", Short: "Who the nodes are (offline)"})
 	var ca, out string
 	var epoch uint64
 	var threshold int
@@ -128,8 +169,7 @@ func rosterCommand(o *options) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(o.out, "cluster %s, epoch %d, %d of %d nodes, digest %x\n", r.Cluster, r.Epoch, r.Threshold, len(r.Nodes), r.Digest())
-		return err
+		return o.say(summary(r), "cluster %s, epoch %d, %d of %d nodes, digest %x\n", r.Cluster, r.Epoch, r.Threshold, len(r.Nodes), r.Digest())
 	}}
 	cmd.AddCommand(create, check)
 	return cmd
@@ -155,6 +195,5 @@ func (o *options) makeRoster(dir, out string, epoch uint64, threshold int, args 
 	if err := os.WriteFile(out, raw, 0o644); err != nil {
 		return fmt.Errorf("write roster: %w", err)
 	}
-	_, err = fmt.Fprintf(o.out, "roster of %d nodes written to %s, digest %x\n", len(r.Nodes), out, r.Digest())
-	return err
+	return o.say(summary(r), "roster of %d nodes written to %s, digest %x\n", len(r.Nodes), out, r.Digest())
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // print writes v as JSON, or rows as a table: the first row is the heading.
@@ -17,6 +18,9 @@ func (o *options) print(v any, rows func() [][]string) error {
 	}
 	w := tabwriter.NewWriter(o.out, 0, 4, 2, ' ', 0)
 	for _, row := range rows() {
+		for i, cell := range row {
+			row[i] = o.cell(cell)
+		}
 		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
 			return err
 		}
@@ -24,9 +28,36 @@ func (o *options) print(v any, rows func() [][]string) error {
 	return w.Flush()
 }
 
-// colours of states, on a terminal only. The escape codes stand in the last column, so that they do not shift others.
-func (o *options) state(s string) string {
-	if !o.terminal {
+// say writes v as JSON, or a sentence.
+func (o *options) say(v any, format string, args ...any) error {
+	if o.output == "json" {
+		return o.print(v, nil)
+	}
+	_, err := fmt.Fprintf(o.out, format, args...)
+	return err
+}
+
+// printable is s without what a terminal would take as a command, or a table as the end of a cell.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
+// stateMark begins a cell that print colours.
+const stateMark = "\x00"
+
+// state is the cell of a state. It stands in the last column, so that escape codes do not shift others.
+func (o *options) state(s string) string { return stateMark + s }
+
+// cell is a cell as it is printed: coloured when it is a state, on a terminal only.
+func (o *options) cell(cell string) string {
+	s, isState := strings.CutPrefix(cell, stateMark)
+	s = printable(s)
+	if !isState || !o.terminal {
 		return s
 	}
 	switch s {
@@ -38,7 +69,16 @@ func (o *options) state(s string) string {
 	return "\x1b[33m" + s + "\x1b[0m"
 }
 
-func sats(v int64) string { return fmt.Sprintf("%d sat (%d.%08d BTC)", v, v/1e8, v%1e8) }
+func sats(v int64) string {
+	sign, u := "", uint64(v)
+	if v < 0 {
+		sign, u = "-", -u
+	}
+	return fmt.Sprintf("%d sat (%s%d.%08d BTC)", v, sign, u/1e8, u%1e8)
+}
+
+// short is the beginning of an id.
+func short(id string) string { return id[:min(16, len(id))] }
 
 func when(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
 

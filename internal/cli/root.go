@@ -4,8 +4,10 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,6 +44,13 @@ func New(env Environment, out io.Writer) *cobra.Command {
 	}
 	root := &cobra.Command{Use: "chancery", Short: "Ask a custody cluster", Long: longHelp, SilenceUsage: true, SilenceErrors: true}
 	root.SetOut(out)
+	group(root)
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if o.output != "table" && o.output != "json" {
+			return usage("output is table or json")
+		}
+		return nil
+	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	endpoint := env.Endpoint
 	if endpoint == "" {
@@ -67,15 +76,44 @@ func Run(ctx context.Context, env Environment, args []string, out io.Writer) err
 // online runs f with a client, for commands that ask a node.
 func (o *options) online(f func(ctx context.Context, c *client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		if o.output != "table" && o.output != "json" {
-			return usage("output is table or json")
-		}
 		c, err := newClient(o)
 		if err != nil {
 			return err
 		}
 		return f(cmd.Context(), c, args)
 	}
+}
+
+// group makes a command that only has commands below it: alone it shows them, and it knows no other. Cobra would show them
+// for any word, and call that a success.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("%s has no command %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+		}
+		return cmd.Help()
+	}
+	return cmd
+}
+
+// whole is the value of a flag: a whole number from 1 to max, in decimal digits alone. The usual integer flag would take
+// 010 for 8.
+type whole struct {
+	value *int64
+	max   int64
+}
+
+func (w whole) Type() string   { return "int" }
+func (w whole) String() string { return "" }
+
+func (w whole) Set(s string) error {
+	v, err := strconv.ParseUint(s, 10, 63)
+	if err != nil || s[0] == '0' || int64(v) > w.max {
+		return fmt.Errorf("want a whole number from 1 to %d", w.max)
+	}
+	*w.value = int64(v)
+	return nil
 }
 
 // exactly is cobra.ExactArgs with our exit code.

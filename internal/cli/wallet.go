@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -14,7 +16,7 @@ import (
 )
 
 func walletCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "wallet", Short: "Addresses and balance"}
+	cmd := group(&cobra.Command{Use: "wallet", Short: "Addresses and balance"})
 	cmd.AddCommand(
 		&cobra.Command{Use: "address", Short: "Next unused receiving address", Args: exactly(0), RunE: o.online(o.walletAddress)},
 		&cobra.Command{Use: "balance", Short: "Balance of the wallet", Args: exactly(0), RunE: o.online(o.walletBalance)})
@@ -42,18 +44,29 @@ func (o *options) walletBalance(ctx context.Context, c *client, _ []string) erro
 	})
 }
 
+// Bounds of a payment, as the API has them.
+const (
+	maxSats    = 21e14
+	maxFeeRate = 1e8
+)
+
 func sendCommand(o *options) *cobra.Command {
 	var r httpapi.SendRequest
 	var wait time.Duration
 	cmd := &cobra.Command{Use: "send --to ADDRESS --amount SATS", Short: "Ask for a payment", Args: exactly(0)}
 	cmd.Flags().StringVar(&r.Recipient, "to", "", "address to pay")
-	cmd.Flags().Int64Var(&r.AmountSats, "amount", 0, "satoshis to pay")
-	cmd.Flags().Int64Var(&r.FeeRate, "fee-rate", 0, "satoshis for 1000 virtual bytes (default: estimated)")
+	cmd.Flags().Var(whole{&r.AmountSats, maxSats}, "amount", "satoshis to pay")
+	cmd.Flags().Var(whole{&r.FeeRate, maxFeeRate}, "fee-rate", "satoshis for 1000 virtual bytes (default: estimated)")
 	cmd.Flags().StringVar(&r.IdempotencyKey, "idempotency-key", "", "the same key and payment again give the same transaction")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "wait until it is published, at most this long")
 	cmd.RunE = o.online(func(ctx context.Context, c *client, _ []string) error {
-		if r.Recipient == "" || r.AmountSats <= 0 {
-			return usage("--to and a positive --amount are needed")
+		switch {
+		case r.Recipient == "" && r.AmountSats == 0:
+			return usage("--to and --amount are needed")
+		case r.Recipient == "":
+			return usage("--to is needed: the address to pay")
+		case r.AmountSats == 0:
+			return usage("--amount is needed: the satoshis to pay")
 		}
 		var t httpapi.Transaction
 		if err := c.call(ctx, "POST", "/api/v1/transactions", r, &t); err != nil {
@@ -73,7 +86,7 @@ func ended(state string) bool { return state == "confirmed" || state == "denied"
 func (o *options) waitFor(ctx context.Context, c *client, id string, wait time.Duration, done func(httpapi.Transaction) bool) error {
 	t, err := poll(ctx, wait, func(ctx context.Context) (httpapi.Transaction, error) {
 		var t httpapi.Transaction
-		err := c.call(ctx, "GET", "/api/v1/transactions/"+id, nil, &t)
+		err := c.call(ctx, "GET", "/api/v1/transactions/"+url.PathEscape(id), nil, &t)
 		return t, err
 	}, done)
 	if t.ID != "" {
@@ -104,7 +117,7 @@ func (o *options) printTransaction(t httpapi.Transaction) error {
 }
 
 func txCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "tx", Short: "Payments"}
+	cmd := group(&cobra.Command{Use: "tx", Short: "Payments"})
 	var wait time.Duration
 	status := &cobra.Command{Use: "status ID", Short: "One payment", Args: exactly(1), RunE: o.online(func(ctx context.Context, c *client, args []string) error {
 		return o.waitFor(ctx, c, args[0], max(wait, time.Millisecond), func(t httpapi.Transaction) bool { return wait == 0 || ended(t.State) })
@@ -134,7 +147,7 @@ func (o *options) txList(ctx context.Context, c *client, limit int) error {
 	return o.print(l.Transactions, func() [][]string {
 		rows := [][]string{{"CREATED", "ID", "TO", "AMOUNT", "CONF", "STATE"}}
 		for _, t := range l.Transactions {
-			rows = append(rows, []string{when(t.CreatedUnix), t.ID[:16], t.Recipient, strconv.FormatInt(t.AmountSats, 10), strconv.FormatInt(t.Confirmations, 10), o.state(t.State)})
+			rows = append(rows, []string{when(t.CreatedUnix), short(t.ID), t.Recipient, strconv.FormatInt(t.AmountSats, 10), strconv.FormatInt(t.Confirmations, 10), o.state(t.State)})
 		}
 		return rows
 	})
@@ -142,7 +155,7 @@ func (o *options) txList(ctx context.Context, c *client, limit int) error {
 
 func (o *options) txReceipts(ctx context.Context, c *client, id, file string) error {
 	var r httpapi.Receipts
-	if err := c.call(ctx, "GET", "/api/v1/transactions/"+id+"/receipts", nil, &r); err != nil {
+	if err := c.call(ctx, "GET", "/api/v1/transactions/"+url.PathEscape(id)+"/receipts", nil, &r); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(r, "", "  ")
@@ -153,5 +166,18 @@ func (o *options) txReceipts(ctx context.Context, c *client, id, file string) er
 		_, err = fmt.Fprintln(o.out, string(raw))
 		return err
 	}
-	return os.WriteFile(file, append(raw, '\n'), 0o600)
+	return writePrivate(file, append(raw, '\n'))
+}
+
+// writePrivate writes a file of mode 0600, also where one of another mode was.
+func writePrivate(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	err = f.Chmod(0o600)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	return errors.Join(err, f.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -34,16 +35,39 @@ type nodes struct {
 	Nodes []NodeStatus `json:"nodes" nullable:"false"`
 }
 
+type health struct {
+	Status string `json:"status" enum:"ok"`
+}
+
+// refusals are the statuses that any operation can answer with; a body can be wrong in more ways.
+var (
+	refusals     = []int{401, 404, 409, 422, 429, 500, 502, 503}
+	bodyRefusals = []int{400, 408, 413, 415}
+)
+
 // route registers one operation whose function returns the body or a domain error.
 func route[In, Out any](api huma.API, log *slog.Logger, method, path, id, summary string, status int, f func(context.Context, *In) (Out, error)) {
-	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody,
-		Errors: []int{401, 404, 409, 422, 429, 500, 503}}
+	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: status, MaxBodyBytes: MaxBody, Errors: refusals}
+	if method == http.MethodPost {
+		op.Errors = append(slices.Clone(refusals), bodyRefusals...)
+	}
 	huma.Register(api, op, func(ctx context.Context, in *In) (*body[Out], error) {
 		out, err := f(ctx, in)
 		if err != nil {
 			return nil, problem(log, err)
 		}
 		return &body[Out]{out}, nil
+	})
+}
+
+// probe registers an operation that needs no token and is answered 200 or 503.
+func probe(api huma.API, path, id, summary string, f func(context.Context) error) {
+	op := huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Security: []map[string][]string{}, Errors: []int{422, 503}}
+	huma.Register(api, op, func(ctx context.Context, _ *empty) (*body[health], error) {
+		if err := f(ctx); err != nil {
+			return nil, err
+		}
+		return &body[health]{health{"ok"}}, nil
 	})
 }
 
@@ -82,4 +106,7 @@ func register(api huma.API, b Backend, log *slog.Logger) {
 			out, err := b.Nodes(ctx)
 			return nodes{out}, err
 		})
+	probe(api, "/health", "health", "The process runs", func(context.Context) error { return nil })
+	probe(api, "/ready", "ready", "The node can take part: a quorum can be reached and the chain source answers",
+		func(ctx context.Context) error { return notReady(log, b.Ready(ctx)) })
 }

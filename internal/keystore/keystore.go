@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -156,8 +157,10 @@ func Open(ctx context.Context, o Options) (s *Store, err error) {
 	return s, err
 }
 
-// guard turns bbolt's panics on damaged pages into errors.
+// guard turns bbolt's panics on damaged pages into errors. A file that was cut short faults where it is mapped beyond its
+// end, which would end the process if it were not a panic.
 func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			err = &Error{CodeCorrupt, fmt.Errorf("file is damaged: %v", r)}

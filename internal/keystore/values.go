@@ -42,10 +42,10 @@ func (s *Store) Get(ref Ref) (*secret.Bytes, error) {
 }
 
 func (s *Store) get(tx *bbolt.Tx, place []byte) (*secret.Bytes, error) {
-	sealed := tx.Bucket(bucketValues).Get(place)
-	if sealed == nil && tx.Bucket(bucketConsumed).Get(place) != nil {
+	if tx.Bucket(bucketConsumed).Get(place) != nil {
 		return nil, ErrConsumed
 	}
+	sealed := tx.Bucket(bucketValues).Get(place)
 	if sealed == nil {
 		return nil, ErrNotFound
 	}

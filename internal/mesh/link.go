@@ -43,6 +43,7 @@ type link struct {
 	refused  int
 
 	wake chan struct{} // capacity 1: something to write
+	turn sync.Mutex    // held by the one conversation that runs
 }
 
 type queued struct {

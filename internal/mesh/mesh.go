@@ -104,6 +104,9 @@ func (m *Mesh) tlsConfig(certificate tls.Certificate) *tls.Config {
 		SessionTicketsDisabled: true,
 		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
 			_, err := m.verify(raw)
+			if err != nil {
+				m.Log.Debug("peer refused", "error", err) // the peer itself is told no more than that its certificate is bad
+			}
 			return err
 		},
 	}
@@ -178,7 +181,7 @@ func (m *Mesh) accept(ctx context.Context, wait *sync.WaitGroup, listener *quic.
 				_ = conn.CloseWithError(1, "not a peer that dials here") // nothing to do if it is gone
 				return
 			}
-			m.serve(ctx, l, conn, conn.AcceptStream)
+			_ = m.serve(ctx, l, conn, conn.AcceptStream) // the link keeps the error; the peer dials again
 		})
 	}
 }
@@ -226,62 +229,74 @@ func (m *Mesh) dialOnce(ctx context.Context, transport *quic.Transport, l *link)
 		_ = conn.CloseWithError(1, "not the peer that was dialled") // nothing to do if it is gone
 		return errors.Join(refuse(CodeBinding, "another node answers at the address of %s", l.peer.ID), err)
 	}
-	m.serve(ctx, l, conn, conn.OpenStreamSync)
-	return nil
+	return m.serve(ctx, l, conn, conn.OpenStreamSync)
 }
 
-// serve runs one connection of a link to its end.
-func (m *Mesh) serve(ctx context.Context, l *link, conn *quic.Conn, stream func(context.Context) (*quic.Stream, error)) {
+// serve runs one connection of a link to its end. It is nil when the link was up, however it ended. Conversations of one
+// link take turns: the one before has lost its connection, but its last frame may still be with the handler.
+func (m *Mesh) serve(ctx context.Context, l *link, conn *quic.Conn, stream func(context.Context) (*quic.Stream, error)) error {
 	l.attach(conn, m.Now())
+	l.turn.Lock()
 	ctx, cancel := context.WithCancel(ctx)
-	err := m.converse(ctx, cancel, l, conn, stream)
+	up, err := m.converse(ctx, cancel, l, conn, stream)
 	cancel()
 	_ = conn.CloseWithError(0, "") // both ends may close; the first counts
+	l.turn.Unlock()
 	l.detach(conn, err)
 	m.notify()
 	m.Log.Debug("link down", "peer", l.peer.ID, "error", err)
+	if up {
+		return nil
+	}
+	return err
 }
 
-func (m *Mesh) converse(ctx context.Context, cancel context.CancelFunc, l *link, conn *quic.Conn, open func(context.Context) (*quic.Stream, error)) error {
+// converse says whether the link came up, and why it ended.
+func (m *Mesh) converse(ctx context.Context, cancel context.CancelFunc, l *link, conn *quic.Conn, open func(context.Context) (*quic.Stream, error)) (bool, error) {
 	opening, stop := context.WithTimeout(ctx, helloTimeout)
 	defer stop()
 	stream, err := open(opening)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := l.greet(stream); err != nil {
-		return err
+		return false, err
 	}
 	m.Log.Debug("link up", "peer", l.peer.ID)
 	m.notify()
 	var wait sync.WaitGroup
-	defer wait.Wait()
+	var cut error
 	wait.Go(func() {
 		defer cancel()
 		if err := l.write(ctx, stream); err != nil {
 			_ = conn.CloseWithError(0, "write ended") // ends the reader too
 		}
 	})
-	wait.Go(func() { m.watch(ctx, l, conn) })
+	wait.Go(func() { cut = m.watch(ctx, l, conn) })
 	err = l.read(stream, func(frame []byte) error { return m.take(ctx, l, frame) })
 	cancel()
-	return err
+	_ = conn.CloseWithError(0, "") // a writer that waits for the peer to read ends with the connection only
+	wait.Wait()
+	if cut != nil {
+		return true, cut // the reader saw no more than that the connection was closed
+	}
+	return true, err
 }
 
-// watch verifies the peer's certificate again while the link lives, and cuts it when it has expired or been revoked.
-func (m *Mesh) watch(ctx context.Context, l *link, conn *quic.Conn) {
+// watch verifies the peer's certificate again while the link lives, and cuts it when it has expired or been revoked: then it
+// says why.
+func (m *Mesh) watch(ctx context.Context, l *link, conn *quic.Conn) error {
 	tick := time.NewTicker(m.Recheck)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 			if _, err := m.verify(rawChain(conn)); err != nil {
-				l.failed(err)
 				m.Log.Warn("link cut", "peer", l.peer.ID, "error", err)
 				_ = conn.CloseWithError(2, "certificate no longer valid") // it may be gone
-				return
+				return err
 			}
 		}
 	}

@@ -199,7 +199,8 @@ func (c *CA) Enroll(r Request, lifetime time.Duration, now time.Time) ([]byte, I
 	return encodeCert(der), entry, nil
 }
 
-// checkRequest takes nothing from the CSR but its key: names come from the request, extensions from nobody.
+// checkRequest takes nothing from the CSR but its key: names come from the request, extensions from nobody. The CSR must
+// name the node all the same, or another's CSR would pass as proof that this node has its key.
 func (c *CA) checkRequest(r Request, lifetime time.Duration) (*x509.CertificateRequest, error) {
 	if lifetime <= 0 || lifetime > MaxLeafLifetime {
 		return nil, refuse(CodeRequest, "lifetime must be above zero and at most %s", MaxLeafLifetime)
@@ -220,6 +221,9 @@ func (c *CA) checkRequest(r Request, lifetime time.Duration) (*x509.CertificateR
 	}
 	if err := csr.CheckSignature(); err != nil {
 		return nil, refuse(CodeRequest, "TLS key did not sign the request")
+	}
+	if len(csr.URIs) != 1 || csr.URIs[0].String() != URI(c.Cluster, r.ID).String() {
+		return nil, refuse(CodeRequest, "TLS key's request names another than this node")
 	}
 	key, ok := csr.PublicKey.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {

@@ -128,6 +128,9 @@ func VerifyPeer(r *Roster, root *x509.Certificate, revoked *Revocations, now tim
 	if !hasUsage(leaf, x509.ExtKeyUsageClientAuth) || !hasUsage(leaf, x509.ExtKeyUsageServerAuth) || len(leaf.ExtKeyUsage) != 2 || len(leaf.UnknownExtKeyUsage) != 0 {
 		return Node{}, refuse(CodeUsage, "certificate is not for exactly client and server authentication")
 	}
+	if leaf.KeyUsage != x509.KeyUsageDigitalSignature {
+		return Node{}, refuse(CodeUsage, "certificate's key is not for exactly digital signatures")
+	}
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {

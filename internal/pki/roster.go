@@ -69,6 +69,9 @@ func ParseRoster(data []byte) (*Roster, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, refuse(CodeRoster, "more than one value")
 	}
+	if err := exactKeys(json.NewDecoder(bytes.NewReader(data))); err != nil {
+		return nil, refuse(CodeRoster, "decode: %w", err)
+	}
 	r := &Roster{Cluster: w.Cluster, Epoch: w.Epoch, Threshold: w.Threshold}
 	for _, n := range w.Nodes {
 		id, err1 := hex32(n.Identity)
@@ -80,6 +83,37 @@ func ParseRoster(data []byte) (*Roster, error) {
 	}
 	slices.SortFunc(r.Nodes, func(a, b Node) int { return int(a.Party) - int(b.Party) })
 	return r, r.validate()
+}
+
+// rosterKeys are the keys of rosterJSON and nodeJSON.
+var rosterKeys = []string{"cluster", "epoch", "threshold", "nodes", "id", "party", "address", "identity_key", "spki_sha256"}
+
+// exactKeys refuses what encoding/json lets through and other readers take otherwise: a key that stands twice in one object,
+// and a key that is a field's name but for its case.
+func exactKeys(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil || token != json.Delim('{') && token != json.Delim('[') {
+		return err
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		if token == json.Delim('{') {
+			key, err := d.Token()
+			if err != nil {
+				return err
+			}
+			name, ok := key.(string)
+			if !ok || seen[name] || !slices.Contains(rosterKeys, name) {
+				return fmt.Errorf("key %q stands twice or is unknown", key)
+			}
+			seen[name] = true
+		}
+		if err := exactKeys(d); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
 }
 
 // LoadRoster reads a roster file.
