@@ -237,20 +237,20 @@ func (d *Dealing) judge(e tss.Envelope) error {
 	}
 	if kind == verdictConfirm {
 		if !bytes.Equal(body, d.digest[:]) {
-			return &tss.Fault{Party: e.From, Round: roundVerdict, Check: CheckConfirm, Evidence: d.withPackages(e.Signed)}
+			return &tss.Fault{Party: e.From, Round: roundVerdict, Check: CheckConfirm, Evidence: d.withEcho(e)}
 		}
 		return nil
 	}
 	share, err := d.notary.Open(body)
 	if err != nil || !d.isShare(share, e.From) {
-		return &tss.Fault{Party: e.From, Round: roundVerdict, Check: CheckComplaint, Evidence: d.withPackages(e.Signed)}
+		return &tss.Fault{Party: e.From, Round: roundVerdict, Check: CheckComplaint, Evidence: d.withEcho(e)}
 	}
 	value, err := d.suite.Curve().DecodeScalar(share.Payload)
 	if err != nil || !d.shareFits(share.From, e.From, value) {
 		return &tss.Fault{Party: share.From, Round: roundShare, Check: CheckShare,
 			Evidence: tss.EncodeEvidence(body, d.inbox.Get(roundPackage, share.From).Signed)}
 	}
-	return &tss.Fault{Party: e.From, Round: roundVerdict, Check: CheckComplaint, Evidence: d.withPackages(e.Signed)}
+	return &tss.Fault{Party: e.From, Round: roundVerdict, Check: CheckComplaint, Evidence: d.withEcho(e)}
 }
 
 // isShare says whether a message is a dealer's share of this session to a certain receiver.
@@ -258,9 +258,9 @@ func (d *Dealing) isShare(e tss.Envelope, to tss.PartyID) bool {
 	return e.Session == d.id && e.Round == roundShare && e.To == to && has(d.dealers, e.From) && has(d.receivers, to)
 }
 
-// withPackages is evidence about a verdict: it can be judged only beside what it speaks of.
-func (d *Dealing) withPackages(signed []byte) []byte {
-	return tss.EncodeEvidence(append([][]byte{signed}, d.originals(roundPackage, d.dealers)...)...)
+// withEcho is evidence about a verdict: it is judged beside the packages that its sender itself said it had.
+func (d *Dealing) withEcho(e tss.Envelope) []byte {
+	return tss.EncodeEvidence(e.Signed, d.inbox.Get(roundEcho, e.From).Signed)
 }
 
 // Result is the new share once everybody has confirmed; nil for a dealer that receives none. The caller owns it.

@@ -180,6 +180,24 @@ func (c Context) verifyAddress(f *tss.Fault) error {
 	return nil
 }
 
+// echoed opens the messages of a round that the accused's own echo lists. Evidence that needs other parties' messages takes
+// them from there: a message that the accused never saw, signed later by whoever wants to frame it, is not in its echo.
+func (c Context) echoed(echo tss.Envelope, accused tss.PartyID, round uint8, senders []tss.PartyID) ([]tss.Envelope, bool) {
+	list, err := tss.DecodeEvidence(echo.Payload) // an echo has the same form
+	if err != nil || echo.From != accused || echo.Round != round+1 || len(list) != len(senders) {
+		return nil, false
+	}
+	out := make([]tss.Envelope, len(list))
+	for i, signed := range list {
+		e, err := c.Open(signed)
+		if err != nil || e.Session != c.Session.ID() || e.From != senders[i] || e.Round != round {
+			return nil, false
+		}
+		out[i] = e
+	}
+	return out, true
+}
+
 // judge says whether the opened evidence convicts. Each check is the one that the machine makes, for one message.
 func (c Context) judge(f *tss.Fault, m []tss.Envelope) (bool, error) {
 	switch f.Check {
@@ -241,22 +259,23 @@ func (p plan) shareFits(share, pkg tss.Envelope) (bool, error) {
 
 // judgeVerdict replays the packages that the verdict speaks of.
 func (c Context) judgeVerdict(p plan, f *tss.Fault, m []tss.Envelope) (bool, error) {
-	if len(m) != 1+len(p.dealers) {
+	if len(m) != 2 {
+		return false, nil
+	}
+	packages, ok := c.echoed(m[1], f.Party, roundPackage, p.dealers)
+	if !ok {
 		return false, nil
 	}
 	d := &Dealing{plan: p, packages: map[tss.PartyID]dealt{}}
 	d.session, d.id, d.notary = c.Session, c.Session.ID(), opener{c.Open}
 	d.inbox = tss.NewInbox(c.Session)
 	for i, j := range p.dealers {
-		if m[1+i].From != j || m[1+i].Round != roundPackage {
-			return false, nil
-		}
-		pkg, err := p.parsePackage(m[1+i].Payload)
+		pkg, err := p.parsePackage(packages[i].Payload)
 		if err != nil {
 			return false, nil
 		}
 		d.packages[j] = pkg
-		d.inbox.Keep(m[1+i])
+		d.inbox.Keep(packages[i])
 	}
 	public, err := d.newPublic()
 	if err != nil {
@@ -277,16 +296,16 @@ func (opener) Seal(tss.Envelope) []byte                   { return nil }
 
 func (c Context) judgePartial(f *tss.Fault, m []tss.Envelope) (bool, error) {
 	ids := c.Session.IDs()
-	if len(m) != 1+len(ids) {
+	if len(m) != 2 {
+		return false, nil
+	}
+	commitments, ok := c.echoed(m[1], f.Party, roundCommitments, ids)
+	if !ok {
 		return false, nil
 	}
 	lists := make([][]Commitment, len(c.Messages))
 	for i, id := range ids {
-		e := m[1+i]
-		if e.From != id || e.Round != roundCommitments {
-			return false, nil
-		}
-		all, err := parseCommitments(c.Suite, id, len(c.Messages), e.Payload)
+		all, err := parseCommitments(c.Suite, id, len(c.Messages), commitments[i].Payload)
 		if err != nil {
 			return false, nil
 		}
@@ -327,11 +346,15 @@ func (c Context) judgeRepair(f *tss.Fault, m []tss.Envelope) (bool, error) {
 		}
 		part, err := curve.DecodeScalar(m[0].Payload)
 		return err != nil || !curve.BaseMul(part).Equal(split[place]), nil
-	case f.Check == CheckColumn && len(m) == 1+len(helpers):
+	case f.Check == CheckColumn && len(m) == 2:
+		listed, ok := c.echoed(m[1], f.Party, roundSplit, helpers)
+		if !ok {
+			return false, nil
+		}
 		splits := map[tss.PartyID][]*group.Point{}
 		for i, id := range helpers {
-			split, err := splitOf(m[1+i])
-			if err != nil || m[1+i].From != id || m[1+i].Round != roundSplit {
+			split, err := splitOf(listed[i])
+			if err != nil {
 				return false, nil
 			}
 			splits[id] = split

@@ -397,7 +397,8 @@ func TestForeignMessagesAreIgnored(t *testing.T) {
 	}
 }
 
-// No combination of what honest parties signed convicts one of them, of anything.
+// No combination of what honest parties signed convicts one of them, of anything; nor does it with whatever party 1 signs
+// later in the same session to frame the others.
 func TestHonestMessagesConvictNobody(t *testing.T) {
 	checks := []string{CheckPackage, CheckProof, CheckShare, CheckConfirm, CheckVerdict, CheckComplaint, CheckCommitments, CheckPartial,
 		CheckSplit, CheckPart, CheckColumn, tss.CheckEcho, tss.CheckEquivocation, tss.CheckRound, tss.CheckRecipient, "", "no such check"}
@@ -415,9 +416,28 @@ func TestHonestMessagesConvictNobody(t *testing.T) {
 			return []tss.Envelope{e}
 		}
 		net.mustSucceed(t)
+		machines, _ = s.start(t) // the same session, other randomness: what party 1 could have said
+		again := newNetwork(machines)
+		var later []tss.Envelope
+		again.tamper = func(e tss.Envelope, _ tss.PartyID) []tss.Envelope {
+			if e.From == 1 {
+				later = append(later, e)
+				byRound[e.Round+100] = append(byRound[e.Round+100], e.Signed)
+				for i, signed := range byRound[e.Round] { // the round with party 1's message exchanged
+					if o, err := open(signed); err == nil && o.From == 1 {
+						byRound[e.Round+100] = append(slices.Clone(byRound[e.Round][:i]), append([][]byte{e.Signed}, byRound[e.Round][i+1:]...)...)
+					}
+				}
+			}
+			return []tss.Envelope{e}
+		}
+		again.mustSucceed(t)
 		for _, e := range all {
+			if e.From == 1 {
+				continue
+			}
 			evidence := [][]byte{nil, tss.EncodeEvidence(), tss.EncodeEvidence(e.Signed), tss.EncodeEvidence(e.Signed, e.Signed)}
-			for _, other := range all {
+			for _, other := range append(slices.Clone(all), later...) {
 				evidence = append(evidence, tss.EncodeEvidence(e.Signed, other.Signed), tss.EncodeEvidence(other.Signed, e.Signed))
 			}
 			for _, round := range byRound {

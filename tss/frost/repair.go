@@ -214,9 +214,8 @@ func (m *Repair) finishColumns() error {
 		e := m.inbox.Get(roundColumn, id)
 		sum, err := curve.DecodeScalar(e.Payload)
 		if err != nil || !curve.BaseMul(sum).Equal(column(m.splits, i, curve)) {
-			list := append([][]byte{e.Signed}, m.originals(roundSplit, m.helpers)...)
 			m.finished = false
-			return &tss.Fault{Party: id, Round: roundColumn, Check: CheckColumn, Evidence: tss.EncodeEvidence(list...)}
+			return &tss.Fault{Party: id, Round: roundColumn, Check: CheckColumn, Evidence: tss.EncodeEvidence(e.Signed, m.inbox.Get(roundSplits, id).Signed)}
 		}
 		share = share.Add(sum)
 	}

@@ -70,15 +70,6 @@ func (r *run) send(round uint8, to tss.PartyID, payload []byte) tss.Envelope {
 	return e
 }
 
-// originals is the signed messages of a round, in the order of its senders.
-func (r *run) originals(round uint8, senders []tss.PartyID) [][]byte {
-	var out [][]byte
-	for _, p := range senders {
-		out = append(out, r.inbox.Get(round, p).Signed)
-	}
-	return out
-}
-
 // Outbox gives each message once.
 func (r *run) Outbox() []tss.Envelope {
 	out := r.out

@@ -118,10 +118,10 @@ func (m *Signing) combine() error {
 	return nil
 }
 
-// blamePartial convicts with the signed partial and the agreed commitments that it must fit.
+// blamePartial convicts with the signed partial and the commitments that its maker itself said it had, which it must fit.
 func (m *Signing) blamePartial(id tss.PartyID) error {
-	list := append([][]byte{m.inbox.Get(roundPartials, id).Signed}, m.originals(roundCommitments, m.session.IDs())...)
-	return &tss.Fault{Party: id, Round: roundPartials, Check: CheckPartial, Evidence: tss.EncodeEvidence(list...)}
+	return &tss.Fault{Party: id, Round: roundPartials, Check: CheckPartial,
+		Evidence: tss.EncodeEvidence(m.inbox.Get(roundPartials, id).Signed, m.inbox.Get(roundAgreed, id).Signed)}
 }
 
 // Result is the signatures, in the order of the messages.
