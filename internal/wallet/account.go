@@ -12,20 +12,30 @@ import (
 	"github.com/btcsuite/btcd/txscript/v2"
 )
 
-// Account is the wallet of one threshold key: P2TR key path, BIP86.
+// Account is the wallet of one threshold key, of one kind.
 type Account struct {
+	kind    Kind
 	network Network
 	xpub    *hdkeychain.ExtendedKey
 	chains  [2]*hdkeychain.ExtendedKey
 }
 
-// NewAccount makes the account of a compressed group key and its chain code.
+// NewAccount makes the P2TR account of a compressed group key and its chain code.
 func NewAccount(network Network, groupKey [33]byte, chainCode [32]byte) (*Account, error) {
+	return NewAccountOf(P2TR, network, groupKey, chainCode)
+}
+
+// NewAccountOf makes the account of a kind. The group key stands as a root: its extended key has depth 0 and no parent, in
+// the version bytes of BIP32 for every kind, not those of SLIP-132.
+func NewAccountOf(kind Kind, network Network, groupKey [33]byte, chainCode [32]byte) (*Account, error) {
+	if _, err := ParseKind(string(kind)); err != nil {
+		return nil, err
+	}
 	if _, err := btcec.ParsePubKey(groupKey[:]); err != nil {
 		return nil, refuse(CodeKey, "group key: %w", err)
 	}
 	xpub := hdkeychain.NewExtendedKey(network.params().HDPublicKeyID[:], groupKey[:], chainCode[:], make([]byte, 4), 0, 0, false)
-	a := &Account{network: network, xpub: xpub}
+	a := &Account{kind: kind, network: network, xpub: xpub}
 	for chain := range a.chains {
 		child, err := xpub.Derive(uint32(chain))
 		if err != nil {
@@ -36,10 +46,13 @@ func NewAccount(network Network, groupKey [33]byte, chainCode [32]byte) (*Accoun
 	return a, nil
 }
 
+// Kind is the account's kind.
+func (a *Account) Kind() Kind { return a.kind }
+
 // Network is the account's network.
 func (a *Account) Network() Network { return a.network }
 
-// InternalKey is the untweaked key at a path.
+// InternalKey is the key at a path, for P2TR before its tweak.
 func (a *Account) InternalKey(p Path) (*btcec.PublicKey, error) {
 	if p.Chain > ChangeChain || p.Index >= hdkeychain.HardenedKeyStart {
 		return nil, refuse(CodeKey, "path %s is not below this account", p)
@@ -51,8 +64,20 @@ func (a *Account) InternalKey(p Path) (*btcec.PublicKey, error) {
 	return child.ECPubKey()
 }
 
-// OutputKey is the x-only key that the address at a path pays to (BIP86: tweaked with no script tree).
+// PublicKey is InternalKey, compressed: for P2WPKH the key that signs and whose hash the address pays to.
+func (a *Account) PublicKey(p Path) ([33]byte, error) {
+	key, err := a.InternalKey(p)
+	if err != nil {
+		return [33]byte{}, err
+	}
+	return [33]byte(key.SerializeCompressed()), nil
+}
+
+// OutputKey is the x-only key that a P2TR address pays to (BIP86: tweaked with no script tree).
 func (a *Account) OutputKey(p Path) ([32]byte, error) {
+	if a.kind != P2TR {
+		return [32]byte{}, refuse(CodeKey, "only Taproot accounts have output keys")
+	}
 	internal, err := a.InternalKey(p)
 	if err != nil {
 		return [32]byte{}, err
@@ -62,6 +87,13 @@ func (a *Account) OutputKey(p Path) ([32]byte, error) {
 
 // Script is the scriptPubKey at a path.
 func (a *Account) Script(p Path) ([]byte, error) {
+	if a.kind == P2WPKH {
+		key, err := a.PublicKey(p)
+		if err != nil {
+			return nil, err
+		}
+		return append([]byte{txscript.OP_0, 20}, address.Hash160(key[:])...), nil
+	}
 	key, err := a.OutputKey(p)
 	if err != nil {
 		return nil, err
@@ -71,23 +103,30 @@ func (a *Account) Script(p Path) ([]byte, error) {
 
 // Address is the address at a path.
 func (a *Account) Address(p Path) (string, error) {
-	key, err := a.OutputKey(p)
+	script, err := a.Script(p)
 	if err != nil {
 		return "", err
 	}
-	addr, err := address.NewAddressTaproot(key[:], a.network.params())
+	var addr address.Address
+	if program := script[2:]; a.kind == P2WPKH {
+		addr, err = address.NewAddressWitnessPubKeyHash(program, a.network.params())
+	} else {
+		addr, err = address.NewAddressTaproot(program, a.network.params())
+	}
 	if err != nil {
 		return "", refuse(CodeKey, "address: %w", err)
 	}
 	return addr.EncodeAddress(), nil
 }
 
-// Descriptor describes both chains (BIP380, BIP386, BIP389), with its checksum.
-func (a *Account) Descriptor() string { return withChecksum("tr(" + a.xpub.String() + "/<0;1>/*)") }
+// Descriptor describes both chains (BIP380, BIP382, BIP386, BIP389), with its checksum.
+func (a *Account) Descriptor() string {
+	return withChecksum(a.kind.descriptor() + "(" + a.xpub.String() + "/<0;1>/*)")
+}
 
 // ChainDescriptor describes one chain.
 func (a *Account) ChainDescriptor(chain uint32) string {
-	return withChecksum(fmt.Sprintf("tr(%s/%d/*)", a.xpub.String(), chain))
+	return withChecksum(fmt.Sprintf("%s(%s/%d/*)", a.kind.descriptor(), a.xpub.String(), chain))
 }
 
 // Descriptor checksums: BIP380.
@@ -189,18 +228,6 @@ func decodeAddress(network Network, text string) (Address, error) {
 		return Address{}, err
 	}
 	return Address{text, script}, nil
-}
-
-// Dust is the least amount that an output with this script may have: what Bitcoin Core's default relay policy asks for,
-// three times the fee rate of 1000 for spending it.
-func Dust(script []byte) Amount {
-	size := int64(8 + 1 + len(script))
-	if txscript.IsWitnessProgram(script) {
-		size += 32 + 4 + 1 + 107/4 + 4
-	} else {
-		size += 32 + 4 + 1 + 107 + 4
-	}
-	return Amount(3 * size)
 }
 
 // fingerprint is BIP32's: the first four bytes of the key's hash, as PSBTs carry it.

@@ -76,34 +76,6 @@ func (a *Account) scanOne(ctx context.Context, source Reader, path Path, h *Hold
 	return true, nil
 }
 
-// Weights of the parts of a transaction, in weight units (BIP141). Inputs are P2TR key path spends with a 64-byte signature.
-const (
-	inputWeight  = 4*(32+4+1+4) + 1 + 1 + 64
-	baseWeight   = 4*(4+4+1+1) + 2
-	changeScript = 34  // bytes of a P2TR script
-	changeDust   = 330 // Dust of such a script
-)
-
-func outputWeight(scriptLen int) int64 { return 4 * int64(8+1+scriptLen) }
-
-// countWeight is what a count of outputs takes beyond its first byte.
-func countWeight(outputs int) int64 {
-	if outputs > 252 {
-		return 8
-	}
-	return 0
-}
-
-// weight of a transaction with this many inputs, and outputs of this weight together with their count's. Counts above 252
-// take two more bytes.
-func weight(inputs int, outputs int64) int64 {
-	w := int64(baseWeight) + int64(inputs)*inputWeight + outputs
-	if inputs > 252 {
-		w += 8
-	}
-	return w
-}
-
 // Caps bound the fee of one transaction. Zero fields do not bound.
 type Caps struct {
 	Fee  Amount
@@ -129,21 +101,21 @@ type selection struct {
 
 // choose picks coins for a target. It looks for a set that needs no change (branch and bound); when there is none it takes
 // the largest coins first, and gives change when the rest is worth an output.
-func choose(coins []Coin, target Amount, outputs int64, rate FeeRate) (selection, error) {
+func choose(kind Kind, coins []Coin, target Amount, outputs int64, rate FeeRate) (selection, error) {
 	usable := slices.Clone(coins)
-	perInput := rate.Fee(inputWeight)
+	perInput := rate.Fee(kind.inputWeight())
 	usable = slices.DeleteFunc(usable, func(c Coin) bool { return c.Value <= perInput })
 	slices.SortFunc(usable, func(a, b Coin) int {
 		return cmp.Or(cmp.Compare(b.Value, a.Value), cmp.Compare(a.Outpoint.TxID, b.Outpoint.TxID), cmp.Compare(a.Outpoint.Vout, b.Outpoint.Vout))
 	})
-	costOfChange := rate.Fee(outputWeight(changeScript)) + rate.Fee(inputWeight)
-	if picked := branchAndBound(usable, target+rate.Fee(weight(0, outputs)), costOfChange, perInput); picked != nil {
-		if s, ok := settle(picked, target, outputs, rate, false); ok {
+	costOfChange := rate.Fee(kind.changeWeight()) + rate.Fee(kind.inputWeight())
+	if picked := branchAndBound(usable, target+rate.Fee(kind.weight(0, outputs)), costOfChange, perInput); picked != nil {
+		if s, ok := settle(kind, picked, target, outputs, rate, false); ok {
 			return s, nil
 		}
 	}
 	for n := range usable {
-		if s, ok := settle(usable[:n+1], target, outputs, rate, true); ok {
+		if s, ok := settle(kind, usable[:n+1], target, outputs, rate, true); ok {
 			return s, nil
 		}
 	}
@@ -151,19 +123,19 @@ func choose(coins []Coin, target Amount, outputs int64, rate FeeRate) (selection
 }
 
 // settle computes fee and change for a set of coins; it fails when the set does not cover the target.
-func settle(coins []Coin, target Amount, outputs int64, rate FeeRate, allowChange bool) (selection, bool) {
+func settle(kind Kind, coins []Coin, target Amount, outputs int64, rate FeeRate, allowChange bool) (selection, bool) {
 	var total Amount
 	for _, c := range coins {
 		total += c.Value
 	}
 	s := selection{coins: slices.Clone(coins)}
-	withChange := rate.Fee(weight(len(coins), outputs+outputWeight(changeScript)))
-	if change := total - target - withChange; allowChange && change >= changeDust && change > rate.Fee(inputWeight) {
+	withChange := rate.Fee(kind.weight(len(coins), outputs+kind.changeWeight()))
+	if change := total - target - withChange; allowChange && change >= kind.dust() && change > rate.Fee(kind.inputWeight()) {
 		s.change, s.fee = change, withChange
 		return s, true
 	}
 	s.fee = total - target
-	return s, s.fee >= rate.Fee(weight(len(coins), outputs))
+	return s, s.fee >= rate.Fee(kind.weight(len(coins), outputs))
 }
 
 // branchAndBound searches, largest first, for a set whose effective value is within tolerance above the target.

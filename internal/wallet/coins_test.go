@@ -31,40 +31,41 @@ func sum(coins []Coin) (total Amount) {
 }
 
 // usable are the coins that are worth more than they cost to spend.
-func usable(coins []Coin, rate FeeRate) []Coin {
-	return slices.DeleteFunc(slices.Clone(coins), func(c Coin) bool { return c.Value <= rate.Fee(inputWeight) })
+func usable(kind Kind, coins []Coin, rate FeeRate) []Coin {
+	return slices.DeleteFunc(slices.Clone(coins), func(c Coin) bool { return c.Value <= rate.Fee(kind.inputWeight()) })
 }
 
 // What is chosen covers target, fee and change to the satoshi; change is never dust nor dearer to spend than it is worth;
 // what is given up for having no change is bounded; nothing covers the target when choose says so.
 func TestSelectionProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom(kinds).Draw(t, "kind")
 		coins := drawCoins(t, 0, 14)
 		target := Amount(rapid.Int64Range(330, 8_000_000).Draw(t, "target"))
 		rate := FeeRate(rapid.Int64Range(int64(MinRelayRate), 500_000).Draw(t, "rate"))
 		outputs := outputWeight(34) * rapid.Int64Range(1, 4).Draw(t, "outputs")
-		s, err := choose(coins, target, outputs, rate)
+		s, err := choose(kind, coins, target, outputs, rate)
 		if err != nil {
 			wantCode(t, "choose", err, CodeFunds)
-			all := usable(coins, rate)
-			if sum(all) >= target+rate.Fee(weight(len(all), outputs)) {
+			all := usable(kind, coins, rate)
+			if sum(all) >= target+rate.Fee(kind.weight(len(all), outputs)) {
 				t.Fatalf("refused, although all coins cover target and fee")
 			}
 			return
 		}
 		n := len(s.coins)
-		bare := rate.Fee(weight(n, outputs))
-		costOfChange := rate.Fee(outputWeight(changeScript)) + rate.Fee(inputWeight)
+		bare := rate.Fee(kind.weight(n, outputs))
+		costOfChange := rate.Fee(kind.changeWeight()) + rate.Fee(kind.inputWeight())
 		switch {
 		case sum(s.coins) != target+s.fee+s.change:
 			t.Fatalf("coins %d do not equal target %d, fee %d and change %d", sum(s.coins), target, s.fee, s.change)
-		case s.change < 0 || s.change > 0 && (s.change < 330 || s.change <= rate.Fee(inputWeight)):
+		case s.change < 0 || s.change > 0 && (s.change < kind.dust() || s.change <= rate.Fee(kind.inputWeight())):
 			t.Fatalf("change of %d is not worth having", s.change)
-		case s.change > 0 && s.fee != rate.Fee(weight(n, outputs+outputWeight(changeScript))):
+		case s.change > 0 && s.fee != rate.Fee(kind.weight(n, outputs+kind.changeWeight())):
 			t.Fatalf("fee of %d with change is not the rate's", s.fee)
 		case s.change == 0 && s.fee < bare:
 			t.Fatalf("fee of %d is below the rate's %d", s.fee, bare)
-		case s.change == 0 && s.fee > bare+costOfChange+330+Amount(n)*rate.Fee(inputWeight)+rate.Fee(weight(0, outputs))-bare+1:
+		case s.change == 0 && s.fee > bare+costOfChange+kind.dust()+Amount(n)*rate.Fee(kind.inputWeight())+rate.Fee(kind.weight(0, outputs))-bare+1:
 			t.Fatalf("fee of %d gives up too much: %d is needed", s.fee, bare)
 		}
 		seen := map[Outpoint]bool{}
@@ -74,7 +75,7 @@ func TestSelectionProperties(t *testing.T) {
 			}
 			seen[c.Outpoint] = true
 		}
-		again, err := choose(rapid.Permutation(coins).Draw(t, "order"), target, outputs, rate)
+		again, err := choose(kind, rapid.Permutation(coins).Draw(t, "order"), target, outputs, rate)
 		if err != nil || !reflect.DeepEqual(again, s) {
 			t.Fatalf("another order of coins gives another selection (%v)", err)
 		}
@@ -83,10 +84,10 @@ func TestSelectionProperties(t *testing.T) {
 
 // exact says whether any set of coins meets the target without change, trying every one. An input's cost is rounded up
 // for each input, as branchAndBound does it.
-func exact(coins []Coin, target Amount, outputs int64, rate FeeRate) bool {
-	perInput := rate.Fee(inputWeight)
-	low := target + rate.Fee(weight(0, outputs))
-	high := low + rate.Fee(outputWeight(changeScript)) + perInput
+func exact(kind Kind, coins []Coin, target Amount, outputs int64, rate FeeRate) bool {
+	perInput := rate.Fee(kind.inputWeight())
+	low := target + rate.Fee(kind.weight(0, outputs))
+	high := low + rate.Fee(kind.changeWeight()) + perInput
 	for set := 1; set < 1<<len(coins); set++ {
 		var value Amount
 		for i, c := range coins {
@@ -105,28 +106,29 @@ func exact(coins []Coin, target Amount, outputs int64, rate FeeRate) bool {
 func TestBranchAndBoundFindsExactSets(t *testing.T) {
 	planted := 0
 	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom(kinds).Draw(t, "kind")
 		coins := drawCoins(t, 1, 10)
 		rate := FeeRate(rapid.Int64Range(int64(MinRelayRate), 100_000).Draw(t, "rate"))
 		outputs := outputWeight(34)
-		perInput := rate.Fee(inputWeight)
+		perInput := rate.Fee(kind.inputWeight())
 		target := Amount(rapid.Int64Range(330, 6_000_000).Draw(t, "target"))
 		pick := rapid.SliceOfN(rapid.Bool(), len(coins), len(coins)).Draw(t, "set")
-		if made := -rate.Fee(weight(0, outputs)); rapid.Bool().Draw(t, "plant") {
+		if made := -rate.Fee(kind.weight(0, outputs)); rapid.Bool().Draw(t, "plant") {
 			for i, c := range coins {
 				if pick[i] && c.Value > perInput {
 					made += c.Value - perInput
 				}
 			}
-			made -= Amount(rapid.Int64Range(0, int64(rate.Fee(outputWeight(changeScript))+perInput)).Draw(t, "slack"))
+			made -= Amount(rapid.Int64Range(0, int64(rate.Fee(kind.changeWeight())+perInput)).Draw(t, "slack"))
 			if made > 330 {
 				target = made
 			}
 		}
-		if !exact(usable(coins, rate), target, outputs, rate) {
+		if !exact(kind, usable(kind, coins, rate), target, outputs, rate) {
 			return
 		}
 		planted++
-		s, err := choose(coins, target, outputs, rate)
+		s, err := choose(kind, coins, target, outputs, rate)
 		if err != nil || s.change != 0 {
 			t.Fatalf("a set without change exists; got change of %d (%v)", s.change, err)
 		}
@@ -142,7 +144,7 @@ func TestSelectionOfManyCoins(t *testing.T) {
 	for i := range coins {
 		coins[i] = Coin{Outpoint: Outpoint{TxID(fmt.Sprintf("%064x", i)), 0}, Value: 100_000 + Amount(i%7)*2, Confirmed: true}
 	}
-	s, err := choose(coins, 54_321_001, outputWeight(34), 5000)
+	s, err := choose(P2TR, coins, 54_321_001, outputWeight(34), 5000)
 	if err != nil || sum(s.coins) != 54_321_001+s.fee+s.change {
 		t.Fatalf("choose: %v", err)
 	}
@@ -150,10 +152,10 @@ func TestSelectionOfManyCoins(t *testing.T) {
 
 // No plan pays more than its caps, and a plan that would is refused with the cap's code.
 func TestPlanKeepsFeeCaps(t *testing.T) {
-	h := newHolder(t, Regtest, 1)
-	to := must(h.Address(Path{0, 40}))
 	capped := 0
 	rapid.Check(t, func(t *rapid.T) {
+		h := newHolderOf(t, rapid.SampledFrom(kinds).Draw(t, "kind"), Regtest, 1)
+		to := must(h.Address(Path{0, 40}))
 		caps := Caps{Fee: Amount(rapid.Int64Range(1, 40_000).Draw(t, "fee cap")), Rate: FeeRate(rapid.Int64Range(1000, 60_000).Draw(t, "rate cap"))}
 		r := Request{Outputs: []SpendOutput{{to, Amount(rapid.Int64Range(330, 5_000_000).Draw(t, "amount"))}}, Caps: caps,
 			Rate: FeeRate(rapid.Int64Range(1000, 60_000).Draw(t, "rate")), Position: rapid.Uint32().Draw(t, "position")}
@@ -178,39 +180,52 @@ func TestPlanKeepsFeeCaps(t *testing.T) {
 	}
 }
 
-// Weight is that of the signed transaction to the unit, also where a count takes more bytes.
+// Weight is that of the signed transaction to the unit, also where a count takes more bytes; for P2WPKH when every
+// signature is as long as one can be.
 func TestWeightIsExact(t *testing.T) {
-	h := newHolder(t, Regtest, 1)
-	addresses := []string{must(h.Address(Path{0, 1})), "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn"}
-	for _, inputs := range []int{1, 2, 252, 253} {
-		for _, outputs := range []int{1, 2, 251, 252, 253} {
-			for _, change := range []bool{false, true} {
-				s := Spend{Fee: 1000}
-				for i := range inputs {
-					s.Inputs = append(s.Inputs, SpendInput{Outpoint{TxID(fmt.Sprintf("%064x", i)), 0}, 1_000_000_000, Path{}})
-				}
-				left := Amount(inputs)*1_000_000_000 - s.Fee
-				if change {
-					s.Change = &SpendChange{Amount: 10_000}
-					left -= s.Change.Amount
-				}
-				for i := range outputs {
-					s.Outputs = append(s.Outputs, SpendOutput{addresses[i%3], 1000})
-				}
-				s.Outputs[0].Amount = left - Amount(outputs-1)*1000
-				tx, err := h.UnsignedTx(s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, in := range tx.TxIn {
-					in.Witness = wire.TxWitness{make([]byte, 64)}
-				}
-				if want := int64(3*tx.SerializeSizeStripped() + tx.SerializeSize()); h.Weight(s) != want {
-					t.Errorf("%d inputs, %d outputs, change %v: weight %d, want %d", inputs, outputs, change, h.Weight(s), want)
+	for _, kind := range kinds {
+		h := newHolderOf(t, kind, Regtest, 1)
+		longest := wire.TxWitness{make([]byte, 64)}
+		if kind == P2WPKH {
+			longest = wire.TxWitness{make([]byte, 72), make([]byte, 33)}
+		}
+		for _, inputs := range []int{1, 2, 252, 253} {
+			for _, outputs := range []int{1, 2, 251, 252, 253} {
+				for _, change := range []bool{false, true} {
+					s := wide(h, inputs, outputs, change)
+					tx, err := h.UnsignedTx(s)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, in := range tx.TxIn {
+						in.Witness = longest
+					}
+					if want := int64(3*tx.SerializeSizeStripped() + tx.SerializeSize()); h.Weight(s) != want {
+						t.Errorf("%s, %d inputs, %d outputs, change %v: weight %d, want %d", kind, inputs, outputs, change, h.Weight(s), want)
+					}
 				}
 			}
 		}
 	}
+}
+
+// wide is a spend with so many inputs and outputs.
+func wide(h holder, inputs, outputs int, change bool) Spend {
+	addresses := []string{must(h.Address(Path{0, 1})), "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn"}
+	s := Spend{Fee: 1000}
+	for i := range inputs {
+		s.Inputs = append(s.Inputs, SpendInput{Outpoint: Outpoint{TxID(fmt.Sprintf("%064x", i)), 0}, Value: 1_000_000_000})
+	}
+	left := Amount(inputs)*1_000_000_000 - s.Fee
+	if change {
+		s.Change = &SpendChange{Amount: 10_000}
+		left -= s.Change.Amount
+	}
+	for i := range outputs {
+		s.Outputs = append(s.Outputs, SpendOutput{addresses[i%3], 1000})
+	}
+	s.Outputs[0].Amount = left - Amount(outputs-1)*1000
+	return s
 }
 
 // A plan of many outputs still pays its rate.
@@ -252,21 +267,23 @@ func TestDust(t *testing.T) {
 			t.Errorf("%s: %d, want %d (%v)", text, Dust(a.Script), want, err)
 		}
 	}
-	h := newHolder(t, Mainnet, 1)
-	if script := must(h.Script(Path{ChangeChain, 0})); len(script) != changeScript || Dust(script) != changeDust {
-		t.Errorf("change has %d bytes and a limit of %d", len(script), Dust(script))
-	}
 	// The least change is given; a satoshi below it goes to the miner.
 	// At a high rate the limit is what spending the change will cost.
 	const high = 50_000
 	for _, c := range []struct {
+		kind         Kind
 		rate         FeeRate
 		change, want Amount
-	}{{MinRelayRate, changeDust, changeDust}, {MinRelayRate, changeDust - 1, 0}, {high, 2901, 2901}, {high, 2900, 0}} {
-		fee := c.rate.Fee(weight(1, 2*outputWeight(changeScript)))
-		s, ok := settle([]Coin{{Value: 10_000 + fee + c.change}}, 10_000, outputWeight(changeScript), c.rate, true)
+	}{{P2TR, MinRelayRate, 330, 330}, {P2TR, MinRelayRate, 329, 0}, {P2TR, high, 2901, 2901}, {P2TR, high, 2900, 0},
+		{P2WPKH, MinRelayRate, 294, 294}, {P2WPKH, MinRelayRate, 293, 0}, {P2WPKH, high, 3401, 3401}, {P2WPKH, high, 3400, 0}} {
+		h := newHolderOf(t, c.kind, Mainnet, 1)
+		if script := must(h.Script(Path{ChangeChain, 0})); len(script) != c.kind.scriptLen() || Dust(script) != c.kind.dust() {
+			t.Errorf("%s: change has %d bytes and a limit of %d", c.kind, len(script), Dust(script))
+		}
+		fee := c.rate.Fee(c.kind.weight(1, 2*c.kind.changeWeight()))
+		s, ok := settle(c.kind, []Coin{{Value: 10_000 + fee + c.change}}, 10_000, c.kind.changeWeight(), c.rate, true)
 		if !ok || s.change != c.want {
-			t.Errorf("rate %d: change of %d, want %d", c.rate, s.change, c.want)
+			t.Errorf("%s, rate %d: change of %d, want %d", c.kind, c.rate, s.change, c.want)
 		}
 	}
 }

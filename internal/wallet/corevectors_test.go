@@ -155,13 +155,13 @@ func checkForeign(t *testing.T, h holder, s Spend, raw []byte) (outputs int) {
 		t.Fatal(err)
 	}
 	for i, out := range tx.TxOut {
-		in := SpendInput{Outpoint{want, uint32(i)}, Amount(out.Value), Path{0, 0}}
+		in := SpendInput{Outpoint: Outpoint{want, uint32(i)}, Value: Amount(out.Value)}
 		wantCode(t, "a foreign output", h.checkInput(context.Background(), source, in), CodeInputForeign)
 		in.Value++
 		wantCode(t, "a false value", h.checkInput(context.Background(), source, in), CodeInputUnknown)
 		outputs++
 	}
-	in := SpendInput{Outpoint{want, uint32(len(tx.TxOut))}, 1, Path{0, 0}}
+	in := SpendInput{Outpoint: Outpoint{want, uint32(len(tx.TxOut))}, Value: 1}
 	wantCode(t, "an output too many", h.checkInput(context.Background(), source, in), CodeInputUnknown)
 	return outputs
 }

@@ -62,9 +62,11 @@ func FuzzParsePSBT(f *testing.F) {
 	for _, v := range load[[]struct{ Hex, Base64 string }](f, "testdata/psbt_invalid.json") {
 		f.Add(append(unhex(v.Hex), v.Base64...))
 	}
-	h, _, s := planned(f)
-	f.Add(must(h.PSBT(s, nil)))
-	f.Add(must(h.PSBT(s, h.sign(f, s))))
+	for _, kind := range kinds {
+		h, _, s := plannedOf(f, kind)
+		f.Add(must(h.PSBT(s, nil)))
+		f.Add(must(h.PSBT(s, h.sign(f, s))))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := ParsePSBT(data)
 		if err != nil {
@@ -87,6 +89,7 @@ func FuzzParsePSBT(f *testing.F) {
 func FuzzDescriptorChecksum(f *testing.F) {
 	f.Add("raw(deadbeef)", uint(3), uint(7))
 	f.Add(newHolder(f, Mainnet, 1).Descriptor(), uint(0), uint(1))
+	f.Add(newHolderOf(f, P2WPKH, Mainnet, 1).Descriptor(), uint(9), uint(1))
 	f.Add("\xff", uint(0), uint(0))
 	f.Fuzz(func(t *testing.T, text string, at, with uint) {
 		sum, err := DescriptorChecksum(text)

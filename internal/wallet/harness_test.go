@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/ecdsa"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
 	"github.com/btcsuite/btcd/chainhash/v2"
@@ -63,11 +64,26 @@ type holder struct {
 	secret *hdkeychain.ExtendedKey
 }
 
+// kinds are those that the tests run for.
+var kinds = []Kind{P2TR, P2WPKH}
+
+func eachKind(t *testing.T, f func(t *testing.T, kind Kind)) {
+	t.Helper()
+	for _, k := range kinds {
+		t.Run(string(k), func(t *testing.T) { f(t, k) })
+	}
+}
+
 func newHolder(t failer, network Network, seed byte) holder {
+	t.Helper()
+	return newHolderOf(t, P2TR, network, seed)
+}
+
+func newHolderOf(t failer, kind Kind, network Network, seed byte) holder {
 	t.Helper()
 	master := must(hdkeychain.NewMaster(bytes.Repeat([]byte{seed}, 32), network.params()))
 	public := must(master.ECPubKey())
-	account, err := NewAccount(network, [33]byte(public.SerializeCompressed()), [32]byte(master.ChainCode()))
+	account, err := NewAccountOf(kind, network, [33]byte(public.SerializeCompressed()), [32]byte(master.ChainCode()))
 	if err != nil {
 		t.Fatalf("account: %v", err)
 	}
@@ -79,7 +95,7 @@ func (h holder) key(p Path) *btcec.PrivateKey {
 	return must(must(must(h.secret.Derive(p.Chain)).Derive(p.Index)).ECPrivKey())
 }
 
-// sign makes the BIP340 signatures of a spend, one for each input.
+// sign makes the signatures of a spend, one for each input: BIP340's or ECDSA's, as the kind wants.
 func (h holder) sign(t failer, s Spend) [][]byte {
 	t.Helper()
 	digests, err := h.Sighashes(s)
@@ -88,10 +104,31 @@ func (h holder) sign(t failer, s Spend) [][]byte {
 	}
 	out := make([][]byte, len(digests))
 	for i, d := range digests {
+		if h.kind == P2WPKH {
+			out[i] = compact(ecdsa.Sign(h.key(s.Inputs[i].Path), d[:]))
+			continue
+		}
 		sig := must(schnorr.Sign(txscript.TweakTaprootPrivKey(*h.key(s.Inputs[i].Path), nil), d[:]))
 		out[i] = sig.Serialize()
 	}
 	return out
+}
+
+// compact is r and s in 32 bytes each, as the threshold protocol gives them.
+func compact(sig *ecdsa.Signature) []byte {
+	r, s := sig.R(), sig.S()
+	first, second := r.Bytes(), s.Bytes()
+	return append(first[:], second[:]...)
+}
+
+// complete is a spend with what its kind must carry.
+func (h holder) complete(t failer, source Reader, s Spend) Spend {
+	t.Helper()
+	s, err := h.WithPrevious(context.Background(), source, s)
+	if err != nil {
+		t.Fatalf("previous transactions: %v", err)
+	}
+	return s
 }
 
 // ledger is a chain source in memory.
@@ -132,7 +169,7 @@ func (l *ledger) Spent(_ context.Context, o Outpoint) (bool, error) { return l.s
 func (l *ledger) pay(t failer, a *Account, salt uint32, values []Amount, paths []Path) []Coin {
 	t.Helper()
 	tx := wire.NewMsgTx(2)
-	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.Hash(bytes.Repeat([]byte{7}, 32)), Index: salt}, nil, nil))
+	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: chainhash.Hash(bytes.Repeat([]byte{7}, 32)), Index: salt}, nil, wire.TxWitness{make([]byte, 64)}))
 	coins := make([]Coin, len(values))
 	for i, v := range values {
 		script, err := a.Script(paths[i])

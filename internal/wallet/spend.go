@@ -19,11 +19,13 @@ type Spend struct {
 	Sequence uint32
 }
 
-// SpendInput is a coin of the account.
+// SpendInput is a coin of the account. Previous stands in P2WPKH spends only: the transaction that the outpoint names,
+// whole but without its witnesses, so that its hash is the outpoint's. WithPrevious fills it in.
 type SpendInput struct {
 	Outpoint Outpoint
 	Value    Amount
 	Path     Path
+	Previous []byte
 }
 
 // SpendOutput is a payment.
@@ -54,7 +56,8 @@ type Request struct {
 	Position    uint32 // of the change, modulo the number of outputs; drawn by the caller
 }
 
-// Plan selects coins and fixes a transaction. Confirmed coins are used, and unconfirmed ones of the change chain.
+// Plan selects coins and fixes a transaction. Confirmed coins are used, and unconfirmed ones of the change chain. The plan
+// of a P2WPKH account needs WithPrevious before it can be checked or signed.
 func (a *Account) Plan(coins []Coin, r Request) (Spend, error) {
 	if len(r.Outputs) == 0 {
 		return Spend{}, refuse(CodeSpend, "nothing to pay")
@@ -81,7 +84,7 @@ func (a *Account) Plan(coins []Coin, r Request) (Spend, error) {
 			usable = append(usable, c)
 		}
 	}
-	picked, err := choose(usable, target, outputs, r.Rate)
+	picked, err := choose(a.kind, usable, target, outputs, r.Rate)
 	if err != nil {
 		return Spend{}, err
 	}
@@ -90,7 +93,7 @@ func (a *Account) Plan(coins []Coin, r Request) (Spend, error) {
 		s.Change = &SpendChange{Index: r.ChangeIndex, Amount: picked.change, Position: r.Position % uint32(len(r.Outputs)+1)}
 	}
 	for _, c := range picked.coins {
-		s.Inputs = append(s.Inputs, SpendInput{c.Outpoint, c.Value, c.Path})
+		s.Inputs = append(s.Inputs, SpendInput{Outpoint: c.Outpoint, Value: c.Value, Path: c.Path})
 	}
 	return s, r.Caps.check(s.Fee, a.Weight(s))
 }
@@ -110,7 +113,7 @@ func (a *Account) checkOutput(o SpendOutput) ([]byte, error) {
 	return addr.Script, nil
 }
 
-// Weight is the weight of the signed transaction.
+// Weight is the weight of the signed transaction, for P2WPKH with signatures of the longest form.
 func (a *Account) Weight(s Spend) int64 {
 	var outputs int64
 	for _, o := range s.Outputs {
@@ -120,11 +123,11 @@ func (a *Account) Weight(s Spend) int64 {
 	}
 	count := len(s.Outputs)
 	if s.Change != nil {
-		outputs += outputWeight(changeScript)
+		outputs += a.kind.changeWeight()
 		count++
 	}
 	outputs += countWeight(count)
-	return weight(len(s.Inputs), outputs)
+	return a.kind.weight(len(s.Inputs), outputs)
 }
 
 // UnsignedTx rebuilds the transaction: inputs as listed, outputs as listed with the change at its position. It checks
@@ -200,6 +203,9 @@ func (a *Account) Check(ctx context.Context, source Reader, s Spend, caps Caps) 
 	if s.Fee < MinRelayRate.Fee(a.Weight(s)) {
 		return refuse(CodeFee, "fee is below what nodes relay")
 	}
+	if _, err := a.spent(s); err != nil {
+		return err
+	}
 	for _, in := range s.Inputs {
 		if err := a.checkInput(ctx, source, in); err != nil {
 			return err
@@ -213,23 +219,20 @@ func (a *Account) checkInput(ctx context.Context, source Reader, in SpendInput) 
 	if err != nil {
 		return err
 	}
-	var previous wire.MsgTx
-	if err := previous.Deserialize(bytes.NewReader(raw)); err != nil {
+	bare, ok := bareTx(raw)
+	if !ok {
 		return refuse(CodeInputUnknown, "previous transaction is malformed")
 	}
-	if previous.TxHash().String() != string(in.Outpoint.TxID) || int(in.Outpoint.Vout) >= len(previous.TxOut) {
-		return refuse(CodeInputUnknown, "previous transaction does not have this output")
-	}
-	out := previous.TxOut[in.Outpoint.Vout]
-	if out.Value != int64(in.Value) {
-		return refuse(CodeInputUnknown, "input is worth %d sat, not %d", out.Value, in.Value)
+	previous, err := parseBare(bare, in.Outpoint.TxID)
+	if err != nil {
+		return err
 	}
 	script, err := a.Script(in.Path)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(script, out.PkScript) {
-		return refuse(CodeInputForeign, "input does not belong to path %s of this wallet", in.Path)
+	if err := matches(previous, in, script); err != nil {
+		return err
 	}
 	spent, err := source.Spent(ctx, in.Outpoint)
 	if err != nil {
@@ -241,47 +244,42 @@ func (a *Account) checkInput(ctx context.Context, source Reader, in SpendInput) 
 	return nil
 }
 
-// previousOutputs is what the signatures commit to besides the transaction.
-func (a *Account) previousOutputs(s Spend) (*txscript.MultiPrevOutFetcher, error) {
-	outs := map[wire.OutPoint]*wire.TxOut{}
-	for _, in := range s.Inputs {
-		op, err := in.Outpoint.wire()
-		if err != nil {
-			return nil, err
-		}
-		script, err := a.Script(in.Path)
-		if err != nil {
-			return nil, err
-		}
-		outs[op] = wire.NewTxOut(int64(in.Value), script)
+// commitments is what signatures commit to: hashes over the transaction, and the outputs that it spends.
+func (a *Account) commitments(s Spend, tx *wire.MsgTx) (*txscript.TxSigHashes, *txscript.MultiPrevOutFetcher, error) {
+	spent, err := a.spent(s)
+	if err != nil {
+		return nil, nil, err
 	}
-	return txscript.NewMultiPrevOutFetcher(outs), nil
+	outs := map[wire.OutPoint]*wire.TxOut{}
+	for i, in := range tx.TxIn {
+		outs[in.PreviousOutPoint] = spent[i]
+	}
+	previous := txscript.NewMultiPrevOutFetcher(outs)
+	return txscript.NewTxSigHashes(tx, previous), previous, nil
 }
 
-// Sighashes is the BIP341 digest of each input, SIGHASH_DEFAULT, key path.
+// Sighashes is what is signed for each input, with the key at the input's path: for P2TR the digest of BIP341,
+// SIGHASH_DEFAULT, key path, tweaked key; for P2WPKH that of BIP143, SIGHASH_ALL. It follows from the spend alone.
 func (a *Account) Sighashes(s Spend) ([][32]byte, error) {
 	tx, err := a.UnsignedTx(s)
 	if err != nil {
 		return nil, err
 	}
-	previous, err := a.previousOutputs(s)
+	hashes, previous, err := a.commitments(s, tx)
 	if err != nil {
 		return nil, err
 	}
-	hashes := txscript.NewTxSigHashes(tx, previous)
 	out := make([][32]byte, len(s.Inputs))
-	for i := range s.Inputs {
-		h, err := txscript.CalcTaprootSignatureHash(hashes, txscript.SigHashDefault, tx, i, previous)
-		if err != nil {
-			return nil, refuse(CodeSpend, "signature hash: %w", err)
+	for i, in := range tx.TxIn {
+		if out[i], err = a.sighash(tx, hashes, previous, i, previous.FetchPrevOutput(in.PreviousOutPoint)); err != nil {
+			return nil, err
 		}
-		out[i] = [32]byte(h)
 	}
 	return out, nil
 }
 
 // Attach puts the signatures into the transaction and runs the script engine over every input. Nothing leaves that does
-// not pass.
+// not pass. A signature has 64 bytes: BIP340's, or r and s of ECDSA with s in the lower half.
 func (a *Account) Attach(s Spend, signatures [][]byte) (raw []byte, id TxID, err error) {
 	tx, err := a.UnsignedTx(s)
 	if err != nil {
@@ -291,10 +289,9 @@ func (a *Account) Attach(s Spend, signatures [][]byte) (raw []byte, id TxID, err
 		return nil, "", refuse(CodeSignature, "%d signatures for %d inputs", len(signatures), len(tx.TxIn))
 	}
 	for i, sig := range signatures {
-		if len(sig) != 64 {
-			return nil, "", refuse(CodeSignature, "signature %d has %d bytes", i, len(sig))
+		if tx.TxIn[i].Witness, err = a.witness(i, s.Inputs[i].Path, sig); err != nil {
+			return nil, "", err
 		}
-		tx.TxIn[i].Witness = wire.TxWitness{sig}
 	}
 	var b bytes.Buffer
 	if err := tx.Serialize(&b); err != nil {
@@ -307,11 +304,13 @@ func (a *Account) Attach(s Spend, signatures [][]byte) (raw []byte, id TxID, err
 }
 
 func (a *Account) verifyTx(s Spend, tx *wire.MsgTx) error {
-	previous, err := a.previousOutputs(s)
+	if err := a.checkShape(tx); err != nil {
+		return err
+	}
+	hashes, previous, err := a.commitments(s, tx)
 	if err != nil {
 		return err
 	}
-	hashes := txscript.NewTxSigHashes(tx, previous)
 	for i, in := range tx.TxIn {
 		out := previous.FetchPrevOutput(in.PreviousOutPoint)
 		engine, err := txscript.NewEngine(out.PkScript, tx, i, txscript.StandardVerifyFlags, nil, hashes, out.Value, previous)
@@ -328,8 +327,7 @@ func (a *Account) verifyTx(s Spend, tx *wire.MsgTx) error {
 // Verify says whether a raw transaction is exactly this spend, signed.
 func (a *Account) Verify(s Spend, raw []byte) (TxID, error) {
 	var tx wire.MsgTx
-	r := bytes.NewReader(raw)
-	if err := tx.Deserialize(r); err != nil || r.Len() != 0 {
+	if _, ok := layoutOf(raw, true); !ok || len(raw) > MaxWeight || tx.Deserialize(bytes.NewReader(raw)) != nil {
 		return "", refuse(CodeSignature, "transaction is malformed")
 	}
 	want, err := a.UnsignedTx(s)
@@ -340,14 +338,4 @@ func (a *Account) Verify(s Spend, raw []byte) (TxID, error) {
 		return "", refuse(CodeSignature, "transaction is another than the one that was agreed")
 	}
 	return TxID(tx.TxHash().String()), a.verifyTx(s, &tx)
-}
-
-// IDOf is the id of a raw transaction.
-func IDOf(raw []byte) (TxID, error) {
-	var tx wire.MsgTx
-	r := bytes.NewReader(raw)
-	if err := tx.Deserialize(r); err != nil || r.Len() != 0 {
-		return "", refuse(CodeInputUnknown, "transaction is malformed")
-	}
-	return TxID(tx.TxHash().String()), nil
 }

@@ -27,20 +27,25 @@ var payees = []string{
 }
 
 // planned is a spend with two inputs, two outputs and change, and the ledger that knows its coins.
-func planned(t failer) (holder, *ledger, Spend) {
+func planned(t failer) (holder, *ledger, Spend) { return plannedOf(t, P2TR) }
+
+func plannedOf(t failer, kind Kind) (holder, *ledger, Spend) {
 	t.Helper()
-	h, source := newHolder(t, Regtest, 1), newLedger()
+	h, source := newHolderOf(t, kind, Regtest, 1), newLedger()
 	coins := source.pay(t, h.Account, 1, []Amount{60_000, 70_000}, []Path{{0, 0}, {1, 5}})
 	s, err := h.Plan(coins, Request{Outputs: []SpendOutput{{payees[4], 50_000}, {payees[2], 40_000}}, Rate: 2000, ChangeIndex: 6, Position: 1})
 	if err != nil || len(s.Inputs) != 2 || s.Change == nil {
 		t.Fatalf("plan: %+v (%v)", s, err)
 	}
-	return h, source, s
+	return h, source, h.complete(t, source, s)
 }
 
 // clone is deep: a tampered plan must not change the one it was made from.
 func clone(s Spend) Spend {
 	s.Inputs, s.Outputs = slices.Clone(s.Inputs), slices.Clone(s.Outputs)
+	for i := range s.Inputs {
+		s.Inputs[i].Previous = slices.Clone(s.Inputs[i].Previous)
+	}
 	if s.Change != nil {
 		c := *s.Change
 		s.Change = &c
@@ -51,7 +56,7 @@ func clone(s Spend) Spend {
 // Plan, Check, Sighashes, Attach, Verify and PSBT agree on one transaction, for any coins and payments.
 func TestSpendRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h, source := newHolder(t, Regtest, rapid.Byte().Draw(t, "seed")), newLedger()
+		h, source := newHolderOf(t, rapid.SampledFrom(kinds).Draw(t, "kind"), Regtest, rapid.Byte().Draw(t, "seed")), newLedger()
 		var coins []Coin
 		for i := range rapid.IntRange(1, 4).Draw(t, "transactions") {
 			values := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Amount { return Amount(rapid.Int64Range(1000, 1_000_000).Draw(t, "value")) }), 1, 3).Draw(t, "values")
@@ -70,6 +75,7 @@ func TestSpendRoundTrip(t *testing.T) {
 			wantCode(t, "plan", err, CodeFunds)
 			return
 		}
+		s = h.complete(t, source, s)
 		if err := h.Check(context.Background(), source, s, Caps{}); err != nil {
 			t.Fatalf("check: %v", err)
 		}
@@ -92,7 +98,7 @@ func TestSpendRoundTrip(t *testing.T) {
 	})
 }
 
-// checkTransaction holds the transaction against the plan, and Sighashes against sigMsg, which the BIP's vectors check.
+// checkTransaction holds the transaction against the plan, and Sighashes against the messages that the BIPs' vectors check.
 func checkTransaction(t *rapid.T, h holder, s Spend, raw []byte) {
 	var tx wire.MsgTx
 	if err := tx.Deserialize(bytes.NewReader(raw)); err != nil {
@@ -130,7 +136,7 @@ func checkTransaction(t *rapid.T, h holder, s Spend, raw []byte) {
 		}
 	}
 	for i, digest := range must(h.Sighashes(s)) {
-		if want := sigHash(sigMsg(&tx, previous, i, 0)); digest != want {
+		if want := digestOf(h.kind, &tx, previous, i); digest != want {
 			t.Fatalf("digest of input %d is %x, want %x", i, digest, want)
 		}
 	}
@@ -141,6 +147,10 @@ func checkPackets(t *rapid.T, h holder, s Spend, signatures [][]byte, raw []byte
 	p := must(ParsePSBT(must(h.PSBT(s, nil))))
 	for i, in := range p.Inputs {
 		path := s.Inputs[i].Path
+		if h.kind == P2WPKH {
+			checkSegwitInput(t, h, s.Inputs[i], in)
+			continue
+		}
 		d := in.TaprootBip32Derivation[0]
 		key := schnorr.SerializePubKey(must(h.InternalKey(path)))
 		if in.WitnessUtxo.Value != int64(s.Inputs[i].Value) || !bytes.Equal(in.TaprootInternalKey, key) || !bytes.Equal(d.XOnlyPubKey, key) || !slices.Equal(d.Bip32Path, []uint32{path.Chain, path.Index}) {
@@ -148,7 +158,11 @@ func checkPackets(t *rapid.T, h holder, s Spend, signatures [][]byte, raw []byte
 		}
 	}
 	if s.Change != nil {
-		d := p.Outputs[s.Change.Position].TaprootBip32Derivation
+		out := p.Outputs[s.Change.Position]
+		d := out.TaprootBip32Derivation
+		for _, o := range out.Bip32Derivation {
+			d = append(d, &psbt.TaprootBip32Derivation{Bip32Path: o.Bip32Path})
+		}
 		if len(d) != 1 || !slices.Equal(d[0].Bip32Path, []uint32{1, s.Change.Index}) {
 			t.Fatalf("PSBT does not mark the change")
 		}
@@ -164,53 +178,55 @@ func checkPackets(t *rapid.T, h holder, s Spend, signatures [][]byte, raw []byte
 
 // Each bad payment is refused with its code.
 func TestPlanRefuses(t *testing.T) {
-	h := newHolder(t, Regtest, 1)
-	coins := newLedger().pay(t, h.Account, 1, []Amount{100_000}, []Path{{0, 0}})
-	many := slices.Repeat([]SpendOutput{{payees[4], MaxAmount}}, 4393) // their sum is past an int64
-	for name, c := range map[string]struct {
-		outputs []SpendOutput
-		rate    FeeRate
-		caps    Caps
-		want    string
-	}{
-		"good":                    {[]SpendOutput{{payees[4], 50_000}}, 2000, Caps{1000, 3000}, ""},
-		"nothing":                 {nil, 2000, Caps{}, CodeSpend},
-		"mainnet address":         {[]SpendOutput{{"bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0", 50_000}}, 2000, Caps{}, CodeWrongNetwork},
-		"mainnet P2PKH":           {[]SpendOutput{{"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", 50_000}}, 2000, Caps{}, CodeWrongNetwork},
-		"testnet address":         {[]SpendOutput{{"tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7", 50_000}}, 2000, Caps{}, CodeWrongNetwork},
-		"no address":              {[]SpendOutput{{"", 50_000}}, 2000, Caps{}, CodeAddress},
-		"long address":            {[]SpendOutput{{strings.Repeat("b", 101), 50_000}}, 2000, Caps{}, CodeAddress},
-		"typing error":            {[]SpendOutput{{"bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt081", 50_000}}, 2000, Caps{}, CodeAddress},
-		"public key as address":   {[]SpendOutput{{"0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798", 50_000}}, 2000, Caps{}, CodeAddress},
-		"witness version 2":       {[]SpendOutput{{"bcrt1zw508d6qejxtdg4y5r3zarvaryv2wuatf", 50_000}}, 2000, Caps{}, CodeAddress},
-		"pay to anchor":           {[]SpendOutput{{"bcrt1pfeesnyr2tx", 50_000}}, 2000, Caps{}, CodeAddress},
-		"zero":                    {[]SpendOutput{{payees[4], 0}}, 2000, Caps{}, CodeAmount},
-		"negative":                {[]SpendOutput{{payees[4], -1}}, 2000, Caps{}, CodeAmount},
-		"least":                   {[]SpendOutput{{payees[4], math.MinInt64}}, 2000, Caps{}, CodeAmount},
-		"more than there is":      {[]SpendOutput{{payees[4], MaxAmount + 1}}, 2000, Caps{}, CodeAmount},
-		"most":                    {[]SpendOutput{{payees[4], math.MaxInt64}}, 2000, Caps{}, CodeAmount},
-		"sum overflows":           {many, 2000, Caps{}, CodeAmount},
-		"sum above money":         {many[:2], 2000, Caps{}, CodeAmount},
-		"dust":                    {[]SpendOutput{{payees[4], 329}}, 2000, Caps{}, CodeDust},
-		"dust for P2PKH":          {[]SpendOutput{{payees[0], 545}}, 2000, Caps{}, CodeDust},
-		"second output is dust":   {[]SpendOutput{{payees[4], 50_000}, {payees[4], 1}}, 2000, Caps{}, CodeDust},
-		"more than balance":       {[]SpendOutput{{payees[4], 100_001}}, 2000, Caps{}, CodeFunds},
-		"balance without the fee": {[]SpendOutput{{payees[4], 100_000}}, 2000, Caps{}, CodeFunds},
-		"fee over cap":            {[]SpendOutput{{payees[4], 50_000}}, 20_000, Caps{Fee: 1000}, CodeFeeCap},
-		"rate over cap":           {[]SpendOutput{{payees[4], 50_000}}, 20_000, Caps{Rate: 19_000}, CodeFeeCap},
-		"rate too low":            {[]SpendOutput{{payees[4], 50_000}}, 999, Caps{}, CodeFee},
-		"rate negative":           {[]SpendOutput{{payees[4], 50_000}}, -2000, Caps{}, CodeFee},
-		"rate overflows":          {[]SpendOutput{{payees[4], 50_000}}, math.MaxInt64, Caps{}, CodeFunds},
-	} {
-		s, err := h.Plan(coins, Request{Outputs: c.outputs, Rate: c.rate, Caps: c.caps})
-		wantCode(t, name, err, c.want)
-		if err == nil {
-			_, err = h.UnsignedTx(s)
-			wantCode(t, name, err, "")
+	eachKind(t, func(t *testing.T, kind Kind) {
+		h := newHolderOf(t, kind, Regtest, 1)
+		coins := newLedger().pay(t, h.Account, 1, []Amount{100_000}, []Path{{0, 0}})
+		many := slices.Repeat([]SpendOutput{{payees[4], MaxAmount}}, 4393) // their sum is past an int64
+		for name, c := range map[string]struct {
+			outputs []SpendOutput
+			rate    FeeRate
+			caps    Caps
+			want    string
+		}{
+			"good":                    {[]SpendOutput{{payees[4], 50_000}}, 2000, Caps{1000, 3000}, ""},
+			"nothing":                 {nil, 2000, Caps{}, CodeSpend},
+			"mainnet address":         {[]SpendOutput{{"bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0", 50_000}}, 2000, Caps{}, CodeWrongNetwork},
+			"mainnet P2PKH":           {[]SpendOutput{{"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", 50_000}}, 2000, Caps{}, CodeWrongNetwork},
+			"testnet address":         {[]SpendOutput{{"tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7", 50_000}}, 2000, Caps{}, CodeWrongNetwork},
+			"no address":              {[]SpendOutput{{"", 50_000}}, 2000, Caps{}, CodeAddress},
+			"long address":            {[]SpendOutput{{strings.Repeat("b", 101), 50_000}}, 2000, Caps{}, CodeAddress},
+			"typing error":            {[]SpendOutput{{"bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt081", 50_000}}, 2000, Caps{}, CodeAddress},
+			"public key as address":   {[]SpendOutput{{"0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798", 50_000}}, 2000, Caps{}, CodeAddress},
+			"witness version 2":       {[]SpendOutput{{"bcrt1zw508d6qejxtdg4y5r3zarvaryv2wuatf", 50_000}}, 2000, Caps{}, CodeAddress},
+			"pay to anchor":           {[]SpendOutput{{"bcrt1pfeesnyr2tx", 50_000}}, 2000, Caps{}, CodeAddress},
+			"zero":                    {[]SpendOutput{{payees[4], 0}}, 2000, Caps{}, CodeAmount},
+			"negative":                {[]SpendOutput{{payees[4], -1}}, 2000, Caps{}, CodeAmount},
+			"least":                   {[]SpendOutput{{payees[4], math.MinInt64}}, 2000, Caps{}, CodeAmount},
+			"more than there is":      {[]SpendOutput{{payees[4], MaxAmount + 1}}, 2000, Caps{}, CodeAmount},
+			"most":                    {[]SpendOutput{{payees[4], math.MaxInt64}}, 2000, Caps{}, CodeAmount},
+			"sum overflows":           {many, 2000, Caps{}, CodeAmount},
+			"sum above money":         {many[:2], 2000, Caps{}, CodeAmount},
+			"dust":                    {[]SpendOutput{{payees[4], 329}}, 2000, Caps{}, CodeDust},
+			"dust for P2PKH":          {[]SpendOutput{{payees[0], 545}}, 2000, Caps{}, CodeDust},
+			"second output is dust":   {[]SpendOutput{{payees[4], 50_000}, {payees[4], 1}}, 2000, Caps{}, CodeDust},
+			"more than balance":       {[]SpendOutput{{payees[4], 100_001}}, 2000, Caps{}, CodeFunds},
+			"balance without the fee": {[]SpendOutput{{payees[4], 100_000}}, 2000, Caps{}, CodeFunds},
+			"fee over cap":            {[]SpendOutput{{payees[4], 50_000}}, 20_000, Caps{Fee: 1000}, CodeFeeCap},
+			"rate over cap":           {[]SpendOutput{{payees[4], 50_000}}, 20_000, Caps{Rate: 19_000}, CodeFeeCap},
+			"rate too low":            {[]SpendOutput{{payees[4], 50_000}}, 999, Caps{}, CodeFee},
+			"rate negative":           {[]SpendOutput{{payees[4], 50_000}}, -2000, Caps{}, CodeFee},
+			"rate overflows":          {[]SpendOutput{{payees[4], 50_000}}, math.MaxInt64, Caps{}, CodeFunds},
+		} {
+			s, err := h.Plan(coins, Request{Outputs: c.outputs, Rate: c.rate, Caps: c.caps})
+			wantCode(t, name, err, c.want)
+			if err == nil {
+				_, err = h.UnsignedTx(s)
+				wantCode(t, name, err, "")
+			}
 		}
-	}
-	_, err := h.Plan(nil, Request{Outputs: []SpendOutput{{payees[4], 50_000}}, Rate: 2000})
-	wantCode(t, "an empty wallet", err, CodeFunds)
+		_, err := h.Plan(nil, Request{Outputs: []SpendOutput{{payees[4], 50_000}}, Rate: 2000})
+		wantCode(t, "an empty wallet", err, CodeFunds)
+	})
 }
 
 // tampering changes one field of a plan. Check refuses it with the code; where there is none, the changed plan is a plan
@@ -239,6 +255,7 @@ var tampering = []struct {
 	{"Inputs", "one less", func(s *Spend) { s.Inputs = s.Inputs[1:] }, CodeSpend},
 	{"Inputs", "none", func(s *Spend) { s.Inputs = nil }, CodeSpend},
 	{"Inputs", "one twice", func(s *Spend) { s.Inputs = append(s.Inputs, s.Inputs[0]); s.Change.Amount += s.Inputs[0].Value }, CodeSpend},
+	{"Inputs.Previous", "too large", func(s *Spend) { s.Inputs[0].Previous = make([]byte, MaxPrevious+1) }, CodePrevious},
 	{"Outputs.Address", "none", func(s *Spend) { s.Outputs[0].Address = "" }, CodeAddress},
 	{"Outputs.Address", "another network's", func(s *Spend) { s.Outputs[0].Address = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa" }, CodeWrongNetwork},
 	{"Outputs.Address", "another payee", func(s *Spend) { s.Outputs[0].Address = payees[3] }, ""},
@@ -252,7 +269,7 @@ var tampering = []struct {
 	{"Change", "none", func(s *Spend) { s.Change = nil }, CodeSpend},
 	{"Change", "all for the miner", func(s *Spend) { s.Fee += s.Change.Amount; s.Change = nil }, CodeFeeCap},
 	{"Change.Amount", "more", func(s *Spend) { s.Change.Amount++ }, CodeSpend},
-	{"Change.Amount", "dust", func(s *Spend) { s.Fee += s.Change.Amount - 329; s.Change.Amount = 329 }, CodeDust},
+	{"Change.Amount", "dust", func(s *Spend) { s.Fee += s.Change.Amount - 293; s.Change.Amount = 293 }, CodeDust},
 	{"Change.Amount", "negative", func(s *Spend) { s.Change.Amount *= -1 }, CodeDust},
 	{"Change.Amount", "above money", func(s *Spend) { s.Change.Amount = MaxAmount + 1 }, CodeDust},
 	{"Change.Index", "hardened", func(s *Spend) { s.Change.Index |= 1 << 31 }, CodeKey},
@@ -274,34 +291,39 @@ var tampering = []struct {
 }
 
 func TestCheckRefusesTampering(t *testing.T) {
-	h, source, s := planned(t)
-	caps := Caps{Fee: 2000, Rate: 2500}
-	if err := h.Check(context.Background(), source, s, caps); err != nil {
-		t.Fatal(err)
-	}
-	original, signatures := must(h.Sighashes(s)), h.sign(t, s)
-	covered := map[string]bool{}
-	for _, c := range tampering {
-		covered[c.field] = true
+	eachKind(t, func(t *testing.T, kind Kind) {
+		h, source, s := plannedOf(t, kind)
+		caps := Caps{Fee: 2000, Rate: 2500}
+		if err := h.Check(context.Background(), source, s, caps); err != nil {
+			t.Fatal(err)
+		}
+		original, signatures := must(h.Sighashes(s)), h.sign(t, s)
+		covered := map[string]bool{}
+		for _, c := range tampering {
+			covered[c.field] = true
+			bad := clone(s)
+			c.change(&bad)
+			if reflect.DeepEqual(bad, s) {
+				t.Errorf("%s, %s: changes nothing", c.field, c.name)
+			}
+			err := h.Check(context.Background(), source, bad, caps)
+			wantCode(t, c.field+", "+c.name, err, c.want)
+			if digests, err := h.Sighashes(bad); err == nil && len(digests) == len(original) && (digests[0] == original[0] || digests[1] == original[1]) {
+				t.Errorf("%s, %s: binds to a digest of the original", c.field, c.name)
+			}
+			if raw, _, err := h.Attach(bad, signatures); err == nil || raw != nil {
+				t.Errorf("%s, %s: takes the original's signatures", c.field, c.name)
+			}
+		}
 		bad := clone(s)
-		c.change(&bad)
-		if reflect.DeepEqual(bad, s) {
-			t.Errorf("%s, %s: changes nothing", c.field, c.name)
+		bad.Fee, bad.Change.Amount = s.Fee+s.Change.Amount-kind.dust()+1, kind.dust()-1
+		wantCode(t, "change just below the limit", h.Check(context.Background(), source, bad, Caps{}), CodeDust)
+		for _, field := range leaves("", reflect.TypeFor[Spend]()) {
+			if !covered[field] {
+				t.Errorf("no tampering with %s", field)
+			}
 		}
-		err := h.Check(context.Background(), source, bad, caps)
-		wantCode(t, c.field+", "+c.name, err, c.want)
-		if digests, err := h.Sighashes(bad); err == nil && len(digests) == len(original) && (digests[0] == original[0] || digests[1] == original[1]) {
-			t.Errorf("%s, %s: binds to a digest of the original", c.field, c.name)
-		}
-		if raw, _, err := h.Attach(bad, signatures); err == nil || raw != nil {
-			t.Errorf("%s, %s: takes the original's signatures", c.field, c.name)
-		}
-	}
-	for _, field := range leaves("", reflect.TypeFor[Spend]()) {
-		if !covered[field] {
-			t.Errorf("no tampering with %s", field)
-		}
-	}
+	})
 }
 
 // leaves names every field of a plan, so that a new one asks for a case of its own.
@@ -320,23 +342,25 @@ func leaves(name string, v reflect.Type) (out []string) {
 
 // What a chain source says is believed only as far as it can be hashed.
 func TestCheckDistrustsTheSource(t *testing.T) {
-	down := errors.New("source is down")
-	for name, c := range map[string]struct {
-		lie  func(*ledger, Spend)
-		want string
-	}{
-		"spent":                  {func(l *ledger, s Spend) { l.spent[s.Inputs[1].Outpoint] = true }, CodeInputSpent},
-		"unknown":                {func(l *ledger, s Spend) { delete(l.txs, s.Inputs[1].Outpoint.TxID) }, CodeInputUnknown},
-		"malformed":              {func(l *ledger, s Spend) { l.txs[s.Inputs[0].Outpoint.TxID] = []byte{1, 2, 3} }, CodeInputUnknown},
-		"empty":                  {func(l *ledger, s Spend) { l.txs[s.Inputs[0].Outpoint.TxID] = nil }, CodeInputUnknown},
-		"another, more valuable": {func(l *ledger, s Spend) { l.alter(s, func(tx *wire.MsgTx) { tx.TxOut[0].Value += 1_000_000 }) }, CodeInputUnknown},
-		"another, same outputs":  {func(l *ledger, s Spend) { l.alter(s, func(tx *wire.MsgTx) { tx.LockTime++ }) }, CodeInputUnknown},
-		"down":                   {func(l *ledger, _ Spend) { l.fail = down }, "no code: source is down"},
-	} {
-		h, source, s := planned(t)
-		c.lie(source, s)
-		wantCode(t, name, h.Check(context.Background(), source, s, Caps{}), c.want)
-	}
+	eachKind(t, func(t *testing.T, kind Kind) {
+		down := errors.New("source is down")
+		for name, c := range map[string]struct {
+			lie  func(*ledger, Spend)
+			want string
+		}{
+			"spent":                  {func(l *ledger, s Spend) { l.spent[s.Inputs[1].Outpoint] = true }, CodeInputSpent},
+			"unknown":                {func(l *ledger, s Spend) { delete(l.txs, s.Inputs[1].Outpoint.TxID) }, CodeInputUnknown},
+			"malformed":              {func(l *ledger, s Spend) { l.txs[s.Inputs[0].Outpoint.TxID] = []byte{1, 2, 3} }, CodeInputUnknown},
+			"empty":                  {func(l *ledger, s Spend) { l.txs[s.Inputs[0].Outpoint.TxID] = nil }, CodeInputUnknown},
+			"another, more valuable": {func(l *ledger, s Spend) { l.alter(s, func(tx *wire.MsgTx) { tx.TxOut[0].Value += 1_000_000 }) }, CodeInputUnknown},
+			"another, same outputs":  {func(l *ledger, s Spend) { l.alter(s, func(tx *wire.MsgTx) { tx.LockTime++ }) }, CodeInputUnknown},
+			"down":                   {func(l *ledger, _ Spend) { l.fail = down }, "no code: source is down"},
+		} {
+			h, source, s := plannedOf(t, kind)
+			c.lie(source, s)
+			wantCode(t, name, h.Check(context.Background(), source, s, Caps{}), c.want)
+		}
+	})
 }
 
 // alter gives another transaction under the id of the first input's.
@@ -351,32 +375,36 @@ func (l *ledger) alter(s Spend, change func(*wire.MsgTx)) {
 
 // A value that the source of the planner got wrong is found by the checker's own source.
 func TestCheckFindsFalseValue(t *testing.T) {
-	h, source := newHolder(t, Regtest, 1), newLedger()
-	coins := source.pay(t, h.Account, 1, []Amount{60_000}, []Path{{0, 0}})
-	coins[0].Value = 90_000
-	s, err := h.Plan(coins, Request{Outputs: []SpendOutput{{payees[4], 50_000}}, Rate: 2000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantCode(t, "a false value", h.Check(context.Background(), source, s, Caps{}), CodeInputUnknown)
+	eachKind(t, func(t *testing.T, kind Kind) {
+		h, source := newHolderOf(t, kind, Regtest, 1), newLedger()
+		coins := source.pay(t, h.Account, 1, []Amount{60_000}, []Path{{0, 0}})
+		coins[0].Value = 90_000
+		s, err := h.Plan(coins, Request{Outputs: []SpendOutput{{payees[4], 50_000}}, Rate: 2000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, "a false value", h.Check(context.Background(), source, h.complete(t, source, s), Caps{}), CodeInputUnknown)
+	})
 }
 
 // Somebody else's coin is refused although it exists and is unspent.
 func TestCheckRefusesForeignCoin(t *testing.T) {
-	h, other, source := newHolder(t, Regtest, 1), newHolder(t, Regtest, 2), newLedger()
-	coins := source.pay(t, other.Account, 1, []Amount{60_000}, []Path{{0, 0}})
-	s, err := h.Plan(coins, Request{Outputs: []SpendOutput{{payees[4], 50_000}}, Rate: 2000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantCode(t, "a foreign coin", h.Check(context.Background(), source, s, Caps{}), CodeInputForeign)
+	eachKind(t, func(t *testing.T, kind Kind) {
+		h, other, source := newHolderOf(t, kind, Regtest, 1), newHolderOf(t, kind, Regtest, 2), newLedger()
+		coins := source.pay(t, other.Account, 1, []Amount{60_000}, []Path{{0, 0}})
+		s, err := h.Plan(coins, Request{Outputs: []SpendOutput{{payees[4], 50_000}}, Rate: 2000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, "a foreign coin", h.Check(context.Background(), source, h.complete(t, source, s), Caps{}), CodeInputForeign)
+	})
 }
 
 func TestTooLargeIsRefused(t *testing.T) {
 	h := newHolder(t, Regtest, 1)
 	var s Spend
 	for i := range 1800 {
-		s.Inputs = append(s.Inputs, SpendInput{Outpoint{TxID(fmt.Sprintf("%064x", i)), 0}, 1000, Path{}})
+		s.Inputs = append(s.Inputs, SpendInput{Outpoint: Outpoint{TxID(fmt.Sprintf("%064x", i)), 0}, Value: 1000})
 	}
 	s.Outputs, s.Fee = []SpendOutput{{payees[4], 1000}}, 1799*1000
 	_, err := h.UnsignedTx(s)
@@ -384,61 +412,65 @@ func TestTooLargeIsRefused(t *testing.T) {
 }
 
 func TestAttachRefuses(t *testing.T) {
-	h, _, s := planned(t)
-	other := newHolder(t, Regtest, 2)
-	good := h.sign(t, s)
-	noise := bytes.Repeat([]byte{0x5a}, 64)
-	for name, bad := range map[string][][]byte{
-		"none":          nil,
-		"one":           good[:1],
-		"three":         {good[0], good[1], good[1]},
-		"short":         {good[0], good[1][:63]},
-		"long":          {good[0], append(slices.Clone(good[1]), 1)},
-		"empty":         {good[0], {}},
-		"swapped":       {good[1], good[0]},
-		"zero":          {good[0], make([]byte, 64)},
-		"noise":         {noise, good[1]},
-		"another key's": other.sign(t, s),
-	} {
-		raw, id, err := h.Attach(s, bad)
-		wantCode(t, name, err, CodeSignature)
-		if raw != nil || id != "" {
-			t.Errorf("%s: a transaction left although it does not pass", name)
+	eachKind(t, func(t *testing.T, kind Kind) {
+		h, _, s := plannedOf(t, kind)
+		other := newHolderOf(t, kind, Regtest, 2)
+		good := h.sign(t, s)
+		noise := bytes.Repeat([]byte{0x5a}, 64)
+		for name, bad := range map[string][][]byte{
+			"none":          nil,
+			"one":           good[:1],
+			"three":         {good[0], good[1], good[1]},
+			"short":         {good[0], good[1][:63]},
+			"long":          {good[0], append(slices.Clone(good[1]), 1)},
+			"empty":         {good[0], {}},
+			"swapped":       {good[1], good[0]},
+			"zero":          {good[0], make([]byte, 64)},
+			"noise":         {noise, good[1]},
+			"another key's": holder{h.Account, other.secret}.sign(t, s),
+		} {
+			raw, id, err := h.Attach(s, bad)
+			wantCode(t, name, err, CodeSignature)
+			if raw != nil || id != "" {
+				t.Errorf("%s: a transaction left although it does not pass", name)
+			}
 		}
-	}
-	for bit := 0; bit < 512; bit += 7 {
-		bad := slices.Clone(good[1])
-		bad[bit/8] ^= 1 << (bit % 8)
-		_, _, err := h.Attach(s, [][]byte{good[0], bad})
-		wantCode(t, fmt.Sprintf("bit %d", bit), err, CodeSignature)
-	}
+		for bit := 0; bit < 512; bit += 7 {
+			bad := slices.Clone(good[1])
+			bad[bit/8] ^= 1 << (bit % 8)
+			_, _, err := h.Attach(s, [][]byte{good[0], bad})
+			wantCode(t, fmt.Sprintf("bit %d", bit), err, CodeSignature)
+		}
+	})
 }
 
 func TestVerifyRefuses(t *testing.T) {
-	h, _, s := planned(t)
-	raw, _, err := h.Attach(s, h.sign(t, s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.Verify(s, raw); err != nil {
-		t.Fatal(err)
-	}
-	for i := range raw {
-		bad := slices.Clone(raw)
-		bad[i] ^= 1
-		_, err := h.Verify(s, bad)
-		wantCode(t, fmt.Sprintf("byte %d", i), err, CodeSignature)
-		_, err = h.Verify(s, raw[:i])
-		wantCode(t, fmt.Sprintf("cut at %d", i), err, CodeSignature)
-	}
-	_, err = h.Verify(s, append(slices.Clone(raw), 0))
-	wantCode(t, "a byte more", err, CodeSignature)
-	_, err = h.Verify(s, stripped(raw))
-	wantCode(t, "without witnesses", err, CodeSignature)
-	other := clone(s)
-	other.Outputs[0].Address = payees[3]
-	_, err = h.Verify(other, raw)
-	wantCode(t, "another plan's", err, CodeSignature)
+	eachKind(t, func(t *testing.T, kind Kind) {
+		h, _, s := plannedOf(t, kind)
+		raw, _, err := h.Attach(s, h.sign(t, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Verify(s, raw); err != nil {
+			t.Fatal(err)
+		}
+		for i := range raw {
+			bad := slices.Clone(raw)
+			bad[i] ^= 1
+			_, err := h.Verify(s, bad)
+			wantCode(t, fmt.Sprintf("byte %d", i), err, CodeSignature)
+			_, err = h.Verify(s, raw[:i])
+			wantCode(t, fmt.Sprintf("cut at %d", i), err, CodeSignature)
+		}
+		_, err = h.Verify(s, append(slices.Clone(raw), 0))
+		wantCode(t, "a byte more", err, CodeSignature)
+		_, err = h.Verify(s, stripped(raw))
+		wantCode(t, "without witnesses", err, CodeSignature)
+		other := clone(s)
+		other.Outputs[0].Address = payees[3]
+		_, err = h.Verify(other, raw)
+		wantCode(t, "another plan's", err, CodeSignature)
+	})
 }
 
 func TestOutpointsAndNetworks(t *testing.T) {

@@ -1,9 +1,9 @@
 // Package wallet is the Bitcoin side of a threshold key: descriptors and addresses, coins, fees, transactions and PSBTs.
 //
 // It knows public keys only. The group key stands where a hardware wallet has its account key: its unhardened children
-// are the addresses (BIP32, BIP86). A spend is plain data that fixes a transaction to the byte; every node rebuilds the
-// transaction from it and checks each input against its own chain source before it says yes. What a chain source says is
-// believed only as far as it can be hashed.
+// are the addresses (BIP32), of one kind: P2TR (BIP86) or P2WPKH (BIP84). A spend is plain data that fixes a transaction
+// to the byte; every node rebuilds the transaction from it and checks each input against its own chain source before it
+// says yes. What a chain source says is believed only as far as it can be hashed.
 package wallet
 
 import (
@@ -37,6 +37,7 @@ const (
 	CodePSBT         = "PSBT_INVALID"
 	CodeKey          = "KEY_INVALID"
 	CodeSpend        = "SPEND_INVALID"
+	CodePrevious     = "INPUT_PREVIOUS_INVALID" // the previous transaction of an input is missing or too large
 )
 
 // Error is a refusal with a reason code.
