@@ -96,7 +96,7 @@ func EncodeEvidence(signed ...[]byte) []byte { return appendList(nil, signed) }
 
 // DecodeEvidence splits what EncodeEvidence joined.
 func DecodeEvidence(b []byte) ([][]byte, error) {
-	list, rest, err := readList(b, MaxParties+1, MaxSigned)
+	list, rest, err := readList(b, MaxEvidence, MaxSigned)
 	if err != nil || len(rest) != 0 {
 		return nil, ErrEvidence
 	}

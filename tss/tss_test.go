@@ -305,7 +305,7 @@ func TestEchoConvictsLiars(t *testing.T) {
 
 func TestEvidenceSurvivesEncoding(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		items := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 50), 0, MaxParties+1).Draw(rt, "items")
+		items := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 50), 0, MaxEvidence).Draw(rt, "items")
 		got, err := DecodeEvidence(EncodeEvidence(items...))
 		if err != nil || len(got) != len(items) {
 			rt.Fatalf("%d items, got %d: %v", len(items), len(got), err)
@@ -316,7 +316,7 @@ func TestEvidenceSurvivesEncoding(t *testing.T) {
 			}
 		}
 	})
-	if _, err := DecodeEvidence(EncodeEvidence(make([][]byte, MaxParties+2)...)); !errors.Is(err, ErrEvidence) {
+	if _, err := DecodeEvidence(EncodeEvidence(make([][]byte, MaxEvidence+1)...)); !errors.Is(err, ErrEvidence) {
 		t.Errorf("too many items: %v", err)
 	}
 	if _, err := DecodeEvidence(EncodeEvidence(make([]byte, MaxSigned+1))); !errors.Is(err, ErrEvidence) {
