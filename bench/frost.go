@@ -59,8 +59,8 @@ func (n notary) Open(signed []byte) (tss.Envelope, error) {
 	return e, nil
 }
 
-func session(suite frost.Suite, threshold, n int, self tss.PartyID) tss.Session {
-	s := tss.Session{Suite: suite.Name(), Purpose: "keygen", Threshold: threshold, Self: self, Nonces: map[tss.PartyID][32]byte{}}
+func session(suite string, threshold, n int, self tss.PartyID) tss.Session {
+	s := tss.Session{Suite: suite, Purpose: "bench", Threshold: threshold, Self: self, Nonces: map[tss.PartyID][32]byte{}}
 	for i := range n {
 		id := tss.PartyID(i + 1)
 		s.Parties = append(s.Parties, tss.Party{ID: id, Identity: [32]byte(keys[id].Public().(ed25519.PublicKey))})
@@ -74,28 +74,14 @@ func generate(suite frost.Suite, threshold, n int, signed bool) ([]*frost.KeySha
 	machines := make([]*frost.Dealing, n)
 	for i := range machines {
 		id := tss.PartyID(i + 1)
-		m, err := frost.NewDKG(session(suite, threshold, n, id), suite, notary{id, signed})
+		m, err := frost.NewDKG(session(suite.Name(), threshold, n, id), suite, notary{id, signed})
 		if err != nil {
 			return nil, err
 		}
 		machines[i] = m
 	}
-	for range 4 {
-		var sent []tss.Envelope
-		for _, m := range machines {
-			sent = append(sent, m.Outbox()...)
-		}
-		for _, e := range sent {
-			for i, m := range machines {
-				to := tss.PartyID(i + 1)
-				if to == e.From || e.To != tss.Everyone && e.To != to {
-					continue
-				}
-				if err := receive(m, e, to, signed); err != nil {
-					return nil, err
-				}
-			}
-		}
+	if err := exchange(machines, signed); err != nil {
+		return nil, err
 	}
 	shares := make([]*frost.KeyShare, n)
 	for i, m := range machines {
@@ -108,13 +94,39 @@ func generate(suite frost.Suite, threshold, n int, signed bool) ([]*frost.KeySha
 	return shares, nil
 }
 
-// receive is what the mesh does: it opens the signed message before the machine sees it.
-func receive(m *frost.Dealing, e tss.Envelope, to tss.PartyID, signed bool) error {
-	opened, err := notary{to, signed}.Open(e.Signed)
-	if err != nil {
-		return err
+// machine is any machine, without its result.
+type machine interface {
+	Step(tss.Envelope) error
+	Outbox() []tss.Envelope
+}
+
+// exchange carries messages between machines, the first of which is party 1, until nothing moves. Each receiver opens the
+// signed message before its machine sees it, as the mesh does.
+func exchange[M machine](machines []M, signed bool) error {
+	for {
+		var sent []tss.Envelope
+		for _, m := range machines {
+			sent = append(sent, m.Outbox()...)
+		}
+		if len(sent) == 0 {
+			return nil
+		}
+		for _, e := range sent {
+			for i, m := range machines {
+				to := tss.PartyID(i + 1)
+				if to == e.From || e.To != tss.Everyone && e.To != to {
+					continue
+				}
+				opened, err := notary{to, signed}.Open(e.Signed)
+				if err != nil {
+					return err
+				}
+				if err := m.Step(opened); err != nil {
+					return err
+				}
+			}
+		}
 	}
-	return m.Step(opened)
 }
 
 // measureFROST times our FROST: one sample of every phase for each run.
@@ -133,7 +145,7 @@ func measureFROST(runs int) ([]result, error) {
 					return nil, fmt.Errorf("%s: %w", s.name, err)
 				}
 			}
-			out = append(out, samples.results("chancery", s.name, size.n, size.t)...)
+			out = append(out, samples.results(ours, s.name, size.n, size.t)...)
 		}
 	}
 	return out, nil

@@ -26,10 +26,12 @@ func main() {
 	turns := flag.Int("turns", 5, "how often ours and the peers' programs take turns")
 	runs := flag.Int("runs", 40, "runs of each phase in one turn")
 	ours := flag.Bool("ours", false, "only ours, one turn, as lines")
+	suite := flag.String("suite", "frost", "frost or cggmp24")
 	flag.Parse()
-	err := errors.New("turns and runs must be above zero")
-	if *turns > 0 && *runs > 0 {
-		err = run(*dir, *turns, *runs, *ours)
+	b, known := benches[*suite]
+	err := errors.New("turns and runs must be above zero, and the suite one of frost and cggmp24")
+	if *turns > 0 && *runs > 0 && known {
+		err = b.run(*dir, *turns, *runs, *ours)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -37,25 +39,46 @@ func main() {
 	}
 }
 
-func run(dir string, turns, runs int, ours bool) error {
+// bench is one comparison: ours, the peers' programs, and what the table says of itself.
+type bench struct {
+	name   string
+	ours   func(runs int) ([]result, error)
+	folder string // of the peers' programs, below the bench folder
+	peers  func(target string, runs int) [][]string
+	note   string
+}
+
+var benches = map[string]bench{
+	"frost": {"frost", measureFROST, "peers", func(target string, runs int) [][]string {
+		return [][]string{{filepath.Join(target, "zf"), strconv.Itoa(runs)}, {filepath.Join(target, "givre"), strconv.Itoa(runs)}}
+	}, frostNote},
+	"cggmp24": {"cggmp24", measureCGGMP24, "peers-cggmp24", func(target string, runs int) [][]string {
+		program, primes := filepath.Join(target, "cggmp24"), filepath.Join(filepath.Dir(target), "primes.json")
+		out := [][]string{{program, "safeprimes", strconv.Itoa(4 * runs)}}
+		for _, s := range sizes {
+			out = append(out, []string{program, "run", strconv.Itoa(s.n), strconv.Itoa(s.t), primes, strconv.Itoa(runs)})
+		}
+		return out
+	}, cggmp24Note},
+}
+
+func (b bench) run(dir string, turns, runs int, ours bool) error {
 	if ours {
-		return printOurs(runs)
+		return b.printOurs(runs)
 	}
 	core, err := pin()
 	if err != nil {
 		return err
 	}
-	if err := buildPeers(dir); err != nil {
+	if err := buildPeers(filepath.Join(dir, b.folder)); err != nil {
 		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	programs := [][]string{{self, "-ours", "-runs", strconv.Itoa(runs)}}
-	for _, name := range []string{"zf", "givre"} {
-		programs = append(programs, []string{filepath.Join(dir, "peers", "target", "release", name), strconv.Itoa(runs)})
-	}
+	programs := [][]string{{self, "-ours", "-suite", b.name, "-runs", strconv.Itoa(runs)}}
+	programs = append(programs, b.peers(filepath.Join(dir, b.folder, "target", "release"), runs)...)
 	var all []result
 	for turn := range turns {
 		for _, p := range programs {
@@ -67,13 +90,13 @@ func run(dir string, turns, runs int, ours bool) error {
 		}
 		fmt.Fprintf(os.Stderr, "turn %d of %d\n", turn+1, turns)
 	}
-	table := render(all, fmt.Sprintf("%s, %s/%s, core %d, %d turns of %d runs", runtime.Version(), runtime.GOOS, runtime.GOARCH, core, turns, runs))
+	table := render(all, b, fmt.Sprintf("%s, %s/%s, core %d, %d turns of %d runs", runtime.Version(), runtime.GOOS, runtime.GOARCH, core, turns, runs))
 	fmt.Print(table)
 	results := filepath.Join(dir, "results")
 	if err := os.MkdirAll(results, 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(results, "frost.md"), []byte(table), 0o644)
+	return os.WriteFile(filepath.Join(results, b.name+".md"), []byte(table), 0o644)
 }
 
 // pin keeps this process, and every one that it starts, on one core.
@@ -95,7 +118,7 @@ func pin() (int, error) {
 
 func buildPeers(dir string) error {
 	cmd := exec.Command("cargo", "build", "--release", "--quiet")
-	cmd.Dir = filepath.Join(dir, "peers")
+	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("build peers (needs Rust): %w", err)
@@ -122,8 +145,8 @@ func measure(program []string) ([]result, error) {
 	return out, nil
 }
 
-func printOurs(runs int) error {
-	results, err := measureFROST(runs)
+func (b bench) printOurs(runs int) error {
+	results, err := b.ours(runs)
 	for _, r := range results {
 		fmt.Println(r)
 	}

@@ -6,6 +6,14 @@ import (
 	"strings"
 )
 
+const frostNote = `"dkg" of ours holds packages, echo, shares and the confirmation by all; the peers' holds no echo (ZF) or a commit round (givre).
+"dkg, signed" adds an Ed25519 signature to every message and checks it at every receiver; no peer signs.
+`
+
+const cggmp24Note = `Moduli of 3072 bits, 128 repetitions, on both sides. "safe prime" is the mean of one prime of 1536 bits. Ours holds the echoes and
+the confirmation by all; "combine" holds the check of the signature, and with a wrong partial signature the search for its maker.
+`
+
 // row is one phase of one suite and size: what every peer took, middle of its turns.
 type row struct {
 	suite string
@@ -14,7 +22,7 @@ type row struct {
 }
 
 // render makes the table: for each phase ours, the fastest peer, and their ratio. Below 1 ours is faster.
-func render(all []result, head string) string {
+func render(all []result, of bench, head string) string {
 	mid, least := map[row]map[string][]float64{}, map[row]map[string]float64{}
 	var order []row
 	for _, r := range all {
@@ -29,9 +37,7 @@ func render(all []result, head string) string {
 		mid[at][r.peer] = append(mid[at][r.peer], r.mid)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# FROST beside its peers\n\nCPU milliseconds of one party: middle of the turns' medians, least of all samples in brackets. %s.\n", head)
-	b.WriteString("\"dkg\" of ours holds packages, echo, shares and the confirmation by all; the peers' holds no echo (ZF) or a commit round (givre).\n" +
-		"\"dkg, signed\" adds an Ed25519 signature to every message and checks it at every receiver; no peer signs.\n\n")
+	fmt.Fprintf(&b, "# %s beside its peers\n\nCPU milliseconds of one party: middle of the turns' medians, least of all samples in brackets. %s.\n%s\n", strings.ToUpper(of.name), head, of.note)
 	b.WriteString("| suite | n, t | phase | ours | peers | ratio to the fastest |\n|---|---|---|---|---|---|\n")
 	for _, at := range order {
 		fastest, peers := 0.0, []string{}
