@@ -223,7 +223,9 @@ func (k *KeyShare) Sign(p *SigningPackage, n *Nonces) (Partial, error) {
 	nonce := n.hiding.Add(n.binding.Mul(p.factors[i]))
 	defer nonce.Erase()
 	if p.negateR {
-		nonce = nonce.Neg()
+		negated := nonce.Neg()
+		defer negated.Erase()
+		nonce = negated
 	}
 	return Partial{k.self, nonce.Add(p.lambda(i).Mul(share).Mul(p.challenge))}, nil
 }
