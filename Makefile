@@ -8,7 +8,7 @@ FUZZTIME ?= 60s
 RACE    := ./internal/keystore ./internal/mesh ./internal/exec ./internal/node ./internal/devnet ./internal/httpapi ./internal/cli \
            ./internal/records/... ./internal/permit ./internal/pki ./internal/wallet/... ./tss
 
-.PHONY: build demo up test vet lint race bench interop fuzz clean
+.PHONY: build demo up test vet lint race bench bench-cggmp24 interop fuzz clean
 
 build:
 	$(GO) build -o $(BIN)/ ./cmd/...
@@ -38,10 +38,14 @@ vet:
 lint: vet
 	$(GO) tool staticcheck ./...
 
-# Ours beside the peers, in one run on one core. Needs Rust.
+# Ours beside the peers, in one run on one core. Needs Rust; bench-cggmp24 needs m4 for GMP too, and takes half an hour.
 bench:
 	$(GO) build -o $(BIN)/bench ./bench
-	$(BIN)/bench
+	$(BIN)/bench -suite frost
+
+bench-cggmp24:
+	$(GO) build -o $(BIN)/bench ./bench
+	$(BIN)/bench -suite cggmp24 -turns 1 -runs 3
 
 # Ours together with the ZF FROST crates. Needs Rust.
 interop:
@@ -56,4 +60,4 @@ fuzz:
 	done
 
 clean:
-	rm -rf $(BIN) .chancery bench/peers/target test/interop/zf/target
+	rm -rf $(BIN) .chancery bench/peers/target bench/peers-cggmp24/target test/interop/zf/target
