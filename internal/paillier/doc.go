@@ -11,7 +11,7 @@ import "errors"
 
 // Errors.
 var (
-	ErrKey        = errors.New("Paillier or ring-Pedersen key is not valid")
+	ErrKey        = errors.New("key of Paillier or ring-Pedersen is not valid")
 	ErrCiphertext = errors.New("not a ciphertext under the key")
 )
 

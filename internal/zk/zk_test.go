@@ -97,7 +97,6 @@ type example struct {
 	statements map[string]func(Params, Context, any) error
 	marshal    func() []byte
 	unmarshal  func([]byte) (any, error)
-	fresh      func() any
 }
 
 func failed(err error) string {
