@@ -42,8 +42,11 @@ type Member struct {
 	process   *process
 }
 
-// readyTimeout is how long a node may take until its API answers.
-const readyTimeout = 30 * time.Second
+// readyTimeout is how long a node may take until it is ready; answerTimeout is how long one answer of its API may take.
+const (
+	readyTimeout  = 30 * time.Second
+	answerTimeout = 2 * time.Second
+)
 
 // clusterName is the name of every local cluster.
 const clusterName = "local"
@@ -238,6 +241,8 @@ func (m *Member) WaitReady(ctx context.Context) error {
 }
 
 func (m *Member) ready(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout) // somebody else's server at this port may never answer
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.Endpoint+"/ready", nil)
 	if err != nil {
 		return false

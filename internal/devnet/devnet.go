@@ -35,6 +35,7 @@ type Devnet struct {
 	gateway *http.Server
 	url     string
 	served  chan error
+	stop    func() error // stops once; later calls wait for the first and return what it returned
 }
 
 // Bounds of starting and stopping.
@@ -54,8 +55,16 @@ func BuildBtcd(ctx context.Context, path string) error {
 	return nil
 }
 
-// Start runs btcd, mines until the faucet has coins, and opens the gateway.
-func Start(ctx context.Context, o Options) (d *Devnet, err error) {
+// Start runs btcd, mines until the faucet has coins, and opens the gateway. All of it ends with Stop, or with ctx.
+func Start(ctx context.Context, o Options) (*Devnet, error) {
+	rpcAddr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, o, rpcAddr)
+}
+
+func start(ctx context.Context, o Options, rpcAddr string) (d *Devnet, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("devnet: %w", err)
 	}
@@ -64,16 +73,13 @@ func Start(ctx context.Context, o Options) (d *Devnet, err error) {
 		return nil, err
 	}
 	d = &Devnet{Faucet: faucet}
+	d.stop = sync.OnceValue(d.end)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Stop())
 		}
 	}()
 	user, password := randomHex(), randomHex()
-	rpcAddr, err := freeAddr()
-	if err != nil {
-		return d, err
-	}
 	if d.process, err = startProcess(o.Btcd, filepath.Join(o.Dir, "btcd.log"),
 		"--regtest", "--txindex", "--addrindex", "--nodnsseed", "--notls", "--rejectnonstd", "--norelaypriority", "--nolisten",
 		"--datadir="+filepath.Join(o.Dir, "data"), "--logdir="+filepath.Join(o.Dir, "logs"), "--configfile="+os.DevNull,
@@ -91,7 +97,11 @@ func Start(ctx context.Context, o Options) (d *Devnet, err error) {
 	if err := d.Mine(ctx, maturity+10); err != nil {
 		return d, err
 	}
-	return d, d.serveGateway(ctx)
+	if err := d.serveGateway(ctx); err != nil {
+		return d, err
+	}
+	context.AfterFunc(ctx, func() { _ = d.Stop() }) // whoever calls Stop gets the error
+	return d, nil
 }
 
 func randomHex() string {
@@ -116,9 +126,21 @@ func (d *Devnet) waitReady(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, err := d.rpc.GetBlockCount()
-		if err == nil {
-			return nil
+		answer := make(chan error, 1) // somebody else's server at this port may never answer
+		go func() {
+			_, err := d.rpc.GetBlockCount()
+			answer <- err
+		}()
+		var err error
+		select {
+		case err = <-answer:
+			if err == nil {
+				return nil
+			}
+		case <-d.process.done:
+			return fmt.Errorf("btcd ended at its start; see %s", d.process.log)
+		case <-ctx.Done():
+			return fmt.Errorf("btcd does not answer: %w", ctx.Err())
 		}
 		select {
 		case <-tick.C:
@@ -163,8 +185,10 @@ func (d *Devnet) Mine(_ context.Context, n uint32) error {
 	return nil
 }
 
-// Stop ends the gateway and btcd, and returns when both have ended.
-func (d *Devnet) Stop() error {
+// Stop ends the gateway and btcd, and returns when both have ended. It may be called many times.
+func (d *Devnet) Stop() error { return d.stop() }
+
+func (d *Devnet) end() error {
 	var errs []error
 	if d.gateway != nil {
 		errs = append(errs, d.gateway.Close())

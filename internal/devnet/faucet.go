@@ -75,6 +75,9 @@ func (f *Faucet) Pay(_ context.Context, to string, sats int64) (txid string, err
 	if err != nil {
 		return "", fmt.Errorf("faucet: %w", err)
 	}
+	if !dest.IsForNet(regtest) {
+		return "", errors.New("faucet: address is of another network")
+	}
 	script, err := txscript.PayToAddrScript(dest)
 	if err != nil {
 		return "", fmt.Errorf("faucet: %w", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -143,6 +144,9 @@ func byAddress(f func(v *view, hash string) (any, error)) func(*view, *http.Requ
 		a, err := address.DecodeAddress(r.PathValue("address"), regtest)
 		if err != nil {
 			return nil, fmt.Errorf("invalid address: %w", err)
+		}
+		if !a.IsForNet(regtest) {
+			return nil, errors.New("invalid address: it is of another network")
 		}
 		script, err := txscript.PayToAddrScript(a)
 		if err != nil {

@@ -153,7 +153,8 @@ func (s *Sessions) opened(label [32]byte, parties []tss.PartyID) (map[tss.PartyI
 	return got, missing, o.changed
 }
 
-// forget leaves a tombstone in place of an opening, so that a late peer does not make a new one wait for ever.
+// forget drops an opening that is over. What a late peer sends for it makes an entry that nobody waits for, and that newer
+// ones push out.
 func (s *Sessions) forget(label [32]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,7 +81,7 @@ func (n *Node) Send(ctx context.Context, initiator string, r httpapi.SendRequest
 		return httpapi.Transaction{}, err
 	}
 	idem := idempotency(r.IdempotencyKey)
-	if have, err := n.records.ByIdempotency(ctx, initiator, idem); err == nil {
+	if have, err := n.asked(ctx, initiator, idem); err == nil {
 		return n.repeated(ctx, have, r)
 	} else if !errors.Is(err, records.ErrNotFound) {
 		return httpapi.Transaction{}, err
@@ -91,14 +91,55 @@ func (n *Node) Send(ctx context.Context, initiator string, r httpapi.SendRequest
 		return httpapi.Transaction{}, err
 	}
 	stored, err := n.propose(ctx, intent.Intent{Cluster: n.roster.Cluster, Key: key, Initiator: initiator, Idempotency: idem, Expires: n.expiry(), Params: paramsOf(n.network, spend)})
+	if err != nil && codeOf(err) == CodeConflict { // the same request may have come at the same time
+		if have, askedErr := n.asked(ctx, initiator, idem); askedErr == nil {
+			return n.repeated(ctx, have, r)
+		}
+	}
 	if err != nil {
 		return httpapi.Transaction{}, err
 	}
 	return n.transaction(ctx, stored)
 }
 
+// asked finds what an initiator asked this node or, as far as it knows, any other for under a key: a client that turns to
+// another node with the same request must not pay twice. Of several it is one that was not refused.
+func (n *Node) asked(ctx context.Context, initiator, key string) (records.Intent, error) {
+	all, err := n.records.Asked(ctx, initiator, key)
+	if err != nil {
+		return records.Intent{}, err
+	}
+	if len(all) == 0 {
+		return records.Intent{}, records.ErrNotFound
+	}
+	for _, r := range all {
+		if r.State != records.Denied && r.State != records.Failed {
+			return r, nil
+		}
+	}
+	return all[0], nil
+}
+
+// alone says whether an intent is the only one that its initiator asked for under its key. A node votes for the first that
+// it sees and for no other, so of two that race at different nodes at most one is admitted.
+func (n *Node) alone(ctx context.Context, c *course) error {
+	all, err := n.records.Asked(ctx, c.intent.Initiator, c.intent.Idempotency)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if intent.ID(r.ID) != c.id {
+			return refuse(CodeConflict, "admission", "another intent has the same idempotency key")
+		}
+	}
+	return nil
+}
+
 // repeated answers a request whose idempotency key was used before: with the same transaction, if it asks for the same.
 func (n *Node) repeated(ctx context.Context, have records.Intent, r httpapi.SendRequest) (httpapi.Transaction, error) {
+	if have.Act != string(intent.ActBitcoinSpend) {
+		return httpapi.Transaction{}, refuse(CodeConflict, "intent", "idempotency key was used for another request")
+	}
 	t, err := n.transaction(ctx, have)
 	if err == nil && (t.Recipient != r.Recipient || t.AmountSats != r.AmountSats) {
 		err = refuse(CodeConflict, "intent", "idempotency key was used for another payment")
@@ -219,8 +260,14 @@ func (n *Node) Receipts(ctx context.Context, id string) (httpapi.Receipts, error
 // StartDKG asks for the wallet's key.
 func (n *Node) StartDKG(ctx context.Context, initiator string, r httpapi.DKGRequest) (httpapi.Ceremony, error) {
 	idem := idempotency(r.IdempotencyKey)
-	if have, err := n.records.ByIdempotency(ctx, initiator, idem); err == nil {
-		return ceremony(have)
+	if have, err := n.asked(ctx, initiator, idem); err == nil {
+		k, err := ceremony(have)
+		if err == nil && (k.Protocol != r.Protocol || k.Threshold != r.Threshold || k.Total != r.Total) {
+			err = refuse(CodeConflict, "intent", "idempotency key was used for another key generation")
+		}
+		return k, err
+	} else if !errors.Is(err, records.ErrNotFound) {
+		return httpapi.Ceremony{}, err
 	}
 	if r.Total != len(n.roster.Nodes) {
 		return httpapi.Ceremony{}, refuse(CodeInvalid, "intent", "the roster has %d nodes; a key is made among all of them", len(n.roster.Nodes))

@@ -44,6 +44,7 @@ type course struct {
 	tally       *quorum.Tally
 	chain       evidence.Chain
 	expires     time.Time
+	violations  map[string]bool // recorded on this intent, by kind and party
 }
 
 // Refusal is an error of the road with a reason code; the API and the records carry the code.
@@ -102,7 +103,8 @@ func (n *Node) start(i intent.Intent, id intent.ID, coordinator tss.PartyID) err
 	if n.closing || len(n.courses) >= maxCourses {
 		return refuse(CodeBusy, "intent", "too many intents are under way")
 	}
-	c := &course{id: id, intent: i, coordinator: coordinator, events: make(chan event, mailbox), tally: quorum.NewTally(n.electorate, id), expires: i.Expires}
+	c := &course{id: id, intent: i, coordinator: coordinator, events: make(chan event, mailbox), tally: quorum.NewTally(n.electorate, id), expires: i.Expires,
+		violations: map[string]bool{}}
 	for _, e := range n.early[id] {
 		c.events <- e
 	}
@@ -198,7 +200,7 @@ func (n *Node) vote(ctx context.Context, c *course) error {
 		if b.Voter == uint16(n.self) {
 			mine = &b
 		}
-		n.count(c, b)
+		n.count(c, tss.PartyID(b.Voter), b)
 	}
 	if mine == nil {
 		b := n.decide(ctx, c)
@@ -210,7 +212,7 @@ func (n *Node) vote(ctx context.Context, c *course) error {
 			return err
 		}
 		mine = &b
-		n.count(c, b)
+		n.count(c, n.self, b)
 	}
 	raw, err := quorum.Encode(*mine)
 	if err != nil {
@@ -222,6 +224,9 @@ func (n *Node) vote(ctx context.Context, c *course) error {
 
 func (n *Node) decide(ctx context.Context, c *course) quorum.Ballot {
 	err := n.check(ctx, c)
+	if err == nil {
+		err = n.alone(ctx, c)
+	}
 	d := n.policy.Decide(c.intent, n.facts(err))
 	question := quorum.Admit
 	if d.Release == policy.ReleaseWithAdmission {
@@ -240,16 +245,41 @@ func (n *Node) decide(ctx context.Context, c *course) quorum.Ballot {
 	return b.Sign(n.signer)
 }
 
-// count adds a ballot to the tally; two differing ballots are recorded against the voter.
-func (n *Node) count(c *course, b quorum.Ballot) {
+// count adds a ballot to the tally. Two differing ballots are recorded against the voter, who signed both. One that is not
+// signed by its voter is recorded against the peer that delivered it: the name inside may be anybody's.
+func (n *Node) count(c *course, from tss.PartyID, b quorum.Ballot) {
 	err := c.tally.Add(b, n.now())
 	var double *quorum.DoubleVote
+	var refused *quorum.Error
 	switch {
 	case errors.As(err, &double):
-		n.log.Error("double vote", "intent", c.id, "party", b.Voter)
-		n.audit("violation.DoubleVote", c.id, fmt.Sprintf("party %d", b.Voter))
-	case err != nil:
-		n.log.Warn("ballot refused", "intent", c.id, "error", err)
+		n.violation(c, "DoubleVote", tss.PartyID(b.Voter))
+	case errors.As(err, &refused) && refused.Code == quorum.CodeBadSignature && from != n.self:
+		n.violation(c, "InvalidSignature", from)
+	}
+	if err != nil {
+		n.log.Warn("ballot refused", "intent", c.id, "from", from, "error", err)
+	}
+}
+
+// violation records a party's misdeed, each kind once for each intent.
+func (n *Node) violation(c *course, kind string, party tss.PartyID) {
+	text := fmt.Sprintf("party %d", party)
+	if c.violations[kind+text] {
+		return
+	}
+	c.violations[kind+text] = true
+	n.log.Error("violation", "kind", kind, "intent", c.id, "party", party)
+	n.audit("violation."+kind, c.id, text)
+}
+
+// accuse records what this node's own engine convicted parties of. A report of others convicts nobody.
+func (n *Node) accuse(c *course, err error) {
+	var ex *exec.Error
+	if errors.As(err, &ex) && ex.Code == exec.CodeRejected {
+		for _, p := range ex.Parties {
+			n.violation(c, "ProtocolFault", p)
+		}
 	}
 }
 
@@ -275,9 +305,9 @@ func (n *Node) admission(ctx context.Context, c *course) (quorum.Certificate, er
 			return quorum.Certificate{}, refuse(CodeQuorumMissing, "admission", "not enough ballots before the intent expired: %w", err)
 		}
 		if e.ballot != nil {
-			n.keep(ctx, c, *e.ballot)
+			n.keep(ctx, c, e.from, *e.ballot)
 		} else if e.begin != nil { // the coordinator was faster; its certificate is evidence like any other
-			n.adopt(ctx, c, e.begin.Certificate)
+			n.adopt(ctx, c, e.from, e.begin.Certificate)
 			later = append(later, e)
 		} else {
 			later = append(later, e)
@@ -286,8 +316,8 @@ func (n *Node) admission(ctx context.Context, c *course) (quorum.Certificate, er
 }
 
 // keep counts and stores a peer's ballot.
-func (n *Node) keep(ctx context.Context, c *course, b quorum.Ballot) {
-	n.count(c, b)
+func (n *Node) keep(ctx context.Context, c *course, from tss.PartyID, b quorum.Ballot) {
+	n.count(c, from, b)
 	raw, err := quorum.Encode(b)
 	if err != nil || n.electorate.Verify(b, n.now()) != nil {
 		return
@@ -298,10 +328,10 @@ func (n *Node) keep(ctx context.Context, c *course, b quorum.Ballot) {
 }
 
 // adopt takes the ballots out of a certificate that somebody else collected. Each is verified like one that came alone.
-func (n *Node) adopt(ctx context.Context, c *course, cert quorum.Certificate) {
+func (n *Node) adopt(ctx context.Context, c *course, from tss.PartyID, cert quorum.Certificate) {
 	for _, b := range cert.Ballots[:min(len(cert.Ballots), quorum.MaxBallots)] {
 		if b.Voter != uint16(n.self) {
-			n.keep(ctx, c, b)
+			n.keep(ctx, c, from, b)
 		}
 	}
 }

@@ -40,6 +40,10 @@ func (n *Node) follow(ctx context.Context, c *course) error {
 				continue // an old call, or the same one again
 			}
 			n.stop(c, a)
+			a = nil
+			if _, err := n.advance(ctx, c.id, records.Admitted, nil); err != nil { // back from what the attempt before came to
+				return err
+			}
 			c.caller = e.from
 			if a, err = n.execute(ctx, c, *e.begin); err != nil {
 				n.report(c, e.begin.Attempt, err)
@@ -52,7 +56,7 @@ func (n *Node) follow(ctx context.Context, c *course) error {
 		case e.failure != nil && e.from == c.coordinator && e.failure.Attempt == 0:
 			return refuse(codeFrom(e.failure.Code), "execution", "the coordinator gave up")
 		case e.ballot != nil:
-			n.keep(ctx, c, *e.ballot)
+			n.keep(ctx, c, e.from, *e.ballot)
 		}
 	}
 }
@@ -89,6 +93,7 @@ func (c *course) await(ctx context.Context, a *attempt) (e event, ended bool, er
 func (n *Node) finishFollower(ctx context.Context, c *course, a *attempt) (bool, error) {
 	if a.err != nil {
 		n.log.Warn("execution failed", "intent", c.id, "attempt", a.Attempt, "error", a.err)
+		n.accuse(c, a.err)
 		n.report(c, a.Attempt, a.err)
 		n.stop(c, a)
 		return false, nil
@@ -146,8 +151,20 @@ func (n *Node) recordPublished(ctx context.Context, c *course, raw []byte, txid 
 	if _, err := n.advance(ctx, c.id, records.Published, func(r *records.Intent) { r.Raw, r.Result = raw, string(txid) }); err != nil {
 		return err
 	}
-	n.receipt(ctx, c, evidence.StepPublication, map[string]string{"txid": string(txid)}, nil)
+	if n.mayPublish(c) {
+		n.receipt(ctx, c, evidence.StepPublication, map[string]string{"txid": string(txid)}, nil)
+	}
 	return nil
+}
+
+// mayPublish says whether a publication can follow what this node's chain ends with. A node that had a permit and held
+// nothing, because its attempt failed or it was stopped, has no part in what others published: its chain ends there.
+func (n *Node) mayPublish(c *course) bool {
+	if len(c.chain) == 0 {
+		return false
+	}
+	last, err := c.chain[len(c.chain)-1].Open(n.electorate)
+	return err == nil && (last.Step == evidence.StepHeld || last.Step == evidence.StepAdmission)
 }
 
 // partyIn says whether a party is in a list.

@@ -69,14 +69,13 @@ func (n *Node) giveUp(c *course, err error) error {
 // choose names the signers of an attempt: everybody for a new key; for a signature this node and then, by number, nodes
 // that said yes, can be reached and have not failed, as many as the threshold.
 func (n *Node) choose(ctx context.Context, c *course, cert quorum.Certificate, without map[tss.PartyID]bool) ([]uint16, error) {
-	reach := n.connected()
 	if g, ok := c.intent.Params.(intent.Generate); ok {
 		waiting, cancel := context.WithTimeout(ctx, n.attemptTimeout())
 		defer cancel()
 		if err := n.mesh.WaitConnected(waiting, len(g.Parties)-1); err != nil {
 			n.log.Warn("key generation lacks nodes", "error", err)
 		}
-		reach = n.connected()
+		reach := n.connected()
 		for _, p := range g.Parties {
 			if !slices.Contains(reach, tss.PartyID(p)) || without[tss.PartyID(p)] {
 				return nil, &exec.Error{Code: exec.CodeTimeout, Step: "keygen", Parties: []tss.PartyID{tss.PartyID(p)},
@@ -89,18 +88,36 @@ func (n *Node) choose(ctx context.Context, c *course, cert quorum.Certificate, w
 	if err != nil {
 		return nil, err
 	}
-	signers := []uint16{uint16(n.self)}
+	willing := []uint16{uint16(n.self)}
 	for _, v := range c.tally.Ballots() {
-		p := tss.PartyID(v.Voter)
-		if v.Yes && p != n.self && !without[p] && slices.Contains(reach, p) && len(signers) < public.Threshold() && !slices.Contains(signers, v.Voter) {
-			signers = append(signers, v.Voter)
+		if v.Yes && !without[tss.PartyID(v.Voter)] && !slices.Contains(willing, v.Voter) {
+			willing = append(willing, v.Voter)
 		}
 	}
-	if len(signers) < public.Threshold() {
-		return nil, refuse(CodeQuorumMissing, "execution", "%d of %d signers can be reached", len(signers), public.Threshold())
+	return n.reachable(ctx, willing, public.Threshold())
+}
+
+// reachable is the first willing parties, as many as needed. Links that are down may come up in a moment, as after this
+// node's restart; it waits for them no longer than for a silent signer.
+func (n *Node) reachable(ctx context.Context, willing []uint16, needed int) ([]uint16, error) {
+	waiting, cancel := context.WithTimeout(ctx, n.attemptTimeout())
+	defer cancel()
+	for links := needed - 1; ; links++ {
+		var err error
+		if len(willing) >= needed {
+			err = n.mesh.WaitConnected(waiting, links)
+		}
+		reach := n.connected()
+		signers := slices.DeleteFunc(slices.Clone(willing), func(p uint16) bool { return !slices.Contains(reach, tss.PartyID(p)) })
+		if len(signers) >= needed {
+			signers = signers[:needed]
+			slices.Sort(signers)
+			return signers, nil
+		}
+		if err != nil || len(willing) < needed {
+			return nil, refuse(CodeQuorumMissing, "execution", "%d of %d signers can be reached", len(signers), needed)
+		}
 	}
-	slices.Sort(signers)
-	return signers, nil
 }
 
 // tryOnce is one attempt: call the signers, execute with them, collect what their gates let go, combine and verify. For a
@@ -126,6 +143,7 @@ func (n *Node) tryOnce(ctx context.Context, c *course, b begin) ([]byte, error) 
 	}
 	signatures, err := a.held.Combine(released)
 	if err != nil {
+		n.accuse(c, err)
 		return nil, err
 	}
 	raw, txid, err := account.Attach(spend, signatures)
@@ -136,22 +154,25 @@ func (n *Node) tryOnce(ctx context.Context, c *course, b begin) ([]byte, error) 
 	return raw, err
 }
 
-// collect waits for this node's own execution and for the partials of the other signers.
+// collect waits for this node's own execution, which has a limit of its own and knows who is silent, and then as long for
+// the partials of the other signers.
 func (n *Node) collect(ctx context.Context, c *course, a *attempt) (map[tss.PartyID][]byte, error) {
 	released := map[tss.PartyID][]byte{}
-	ctx, cancel := context.WithTimeout(ctx, n.attemptTimeout())
-	defer cancel()
-	running := a
+	waiting, running := ctx, a
 	for running != nil || a.key == nil && len(released) < len(a.Signers) {
-		e, ended, err := c.await(ctx, running)
+		e, ended, err := c.await(waiting, running)
 		switch {
 		case err != nil:
 			return nil, &exec.Error{Code: exec.CodeTimeout, Step: "publication", Retry: true, Parties: missing(a.Signers, released, n.self), Err: err}
 		case ended:
 			running = nil
 			if a.err != nil {
+				n.accuse(c, a.err)
 				return nil, a.err
 			}
+			limited, cancel := context.WithTimeout(ctx, n.attemptTimeout())
+			defer cancel()
+			waiting = limited
 			if a.key != nil {
 				return nil, n.activated(ctx, c, a)
 			}
@@ -163,7 +184,7 @@ func (n *Node) collect(ctx context.Context, c *course, a *attempt) (map[tss.Part
 		case e.failure != nil && e.failure.Attempt == a.Attempt && partyIn(a.Signers, e.from):
 			return nil, n.reported(e)
 		case e.ballot != nil:
-			n.keep(ctx, c, *e.ballot)
+			n.keep(ctx, c, e.from, *e.ballot)
 		}
 	}
 	return released, nil

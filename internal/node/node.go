@@ -138,12 +138,12 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := os.MkdirAll(n.config.Data, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	var err error
-	n.keystore, err = keystore.Open(ctx, keystore.Options{Path: filepath.Join(n.config.Data, "keystore.db"), PassphraseFile: n.config.Keystore.PassphraseFile,
+	store, err := keystore.Open(ctx, keystore.Options{Path: filepath.Join(n.config.Data, "keystore.db"), PassphraseFile: n.config.Keystore.PassphraseFile,
 		Cluster: n.keystoreBinding(), Node: n.config.Node, Create: true})
-	if err != nil {
+	if err != nil { // what came with the error is no store, and cannot be closed
 		return fmt.Errorf("keystore: %w", err)
 	}
+	n.keystore = store
 	n.records, err = sqlite.Open(ctx, filepath.Join(n.config.Data, "records.db"))
 	return err
 }
@@ -257,6 +257,7 @@ func (n *Node) resume(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stored intent: %w", err)
 		}
+		n.destroyHeld(i, r)
 		n.reserve(i, intent.ID(r.ID))
 		if r.State == records.Published {
 			continue // only its confirmation is open: watchChain sees to it
@@ -270,6 +271,15 @@ func (n *Node) resume(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// destroyHeld erases what attempts before the stop have left held: none of them is taken up again.
+func (n *Node) destroyHeld(i intent.Intent, r records.Intent) {
+	for attempt := uint32(1); attempt <= r.Attempt; attempt++ {
+		if err := n.executor.Destroy(i.Key, n.office.IDFor(intent.ID(r.ID), attempt)); err != nil {
+			n.log.Error("held partials not destroyed", "intent", r.ID, "error", err)
+		}
+	}
 }
 
 func (n *Node) now() time.Time { return time.Now().UTC() }

@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS intents (
   updated       INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS intents_idempotency ON intents (initiator, idempotency) WHERE coordinator = 1;
+CREATE INDEX IF NOT EXISTS intents_asked ON intents (initiator, idempotency);
 CREATE INDEX IF NOT EXISTS intents_created ON intents (created);
 
 CREATE TABLE IF NOT EXISTS ballots (

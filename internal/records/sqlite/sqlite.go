@@ -111,10 +111,20 @@ func (s *Store) Get(ctx context.Context, id records.ID) (records.Intent, error) 
 	return scanIntent(s.db.QueryRowContext(ctx, selectIntent+" WHERE id = ?", id[:]))
 }
 
+// Asked is every intent that an initiator asked any node for under a key, as far as this node knows; what was asked here
+// comes first.
+func (s *Store) Asked(ctx context.Context, initiator, key string) ([]records.Intent, error) {
+	return s.query(ctx, selectIntent+" WHERE initiator = ? AND idempotency = ? ORDER BY coordinator DESC, created, id LIMIT ?", initiator, key, MaxList)
+}
+
 // List is the newest records of an act, newest first; every act when act is empty.
 func (s *Store) List(ctx context.Context, act string, limit int) ([]records.Intent, error) {
 	limit = min(max(limit, 1), MaxList)
-	rows, err := s.db.QueryContext(ctx, selectIntent+" WHERE ? = '' OR act = ? ORDER BY created DESC, id LIMIT ?", act, act, limit)
+	return s.query(ctx, selectIntent+" WHERE ? = '' OR act = ? ORDER BY created DESC, id LIMIT ?", act, act, limit)
+}
+
+func (s *Store) query(ctx context.Context, query string, args ...any) ([]records.Intent, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list records: %w", err)
 	}
