@@ -120,7 +120,7 @@ func (n *Node) tryOnce(ctx context.Context, c *course, b begin) ([]byte, error) 
 	if err != nil || a.key != nil {
 		return nil, err
 	}
-	account, spend, _, err := n.rebuild(c)
+	account, spend, _, err := n.rebuild(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (n *Node) tryOnce(ctx context.Context, c *course, b begin) ([]byte, error) 
 // collect waits for this node's own execution and for the partials of the other signers.
 func (n *Node) collect(ctx context.Context, c *course, a *attempt) (map[tss.PartyID][]byte, error) {
 	released := map[tss.PartyID][]byte{}
-	ctx, cancel := context.WithTimeout(ctx, n.attemptTimeout())
+	ctx, cancel := context.WithTimeout(ctx, n.timeoutOf(c.intent))
 	defer cancel()
 	running := a
 	for running != nil || a.key == nil && len(released) < len(a.Signers) {
