@@ -3,6 +3,7 @@ GO      ?= go
 BIN     := bin
 DEMO    := .chancery/demo
 KILL    ?=
+PROTOCOL ?= frost
 FUZZTIME ?= 60s
 # Packages whose goroutines share memory: they run under the race detector, which needs cgo (a C compiler).
 RACE    := ./internal/keystore ./internal/mesh ./internal/exec ./internal/node ./internal/devnet ./internal/httpapi ./internal/cli \
@@ -15,9 +16,10 @@ build:
 	$(GO) build -o $(BIN)/btcd github.com/btcsuite/btcd
 	$(GO) build -o $(BIN)/demo ./test/demo
 
-# A payment from end to end, by five processes on a real Bitcoin node. KILL=1 kills one of the five before it.
+# A payment from end to end, by five processes on a real Bitcoin node. KILL=1 kills one of the five before it;
+# PROTOCOL=cggmp24 makes an ECDSA key, which takes every node its safe primes.
 demo: build
-	$(BIN)/demo -dir $(DEMO) -bin $(BIN) $(if $(KILL),-kill)
+	$(BIN)/demo -dir $(DEMO) -bin $(BIN) -protocol $(PROTOCOL) $(if $(KILL),-kill)
 
 # The same cluster, left running until it is interrupted.
 up: build

@@ -51,7 +51,7 @@ func dkgCommand(o *options) *cobra.Command {
 	var r httpapi.DKGRequest
 	var wait time.Duration
 	start := &cobra.Command{Use: "start", Short: "Ask for a key", Args: exactly(0)}
-	start.Flags().StringVar(&r.Protocol, "protocol", "frost", "threshold protocol")
+	start.Flags().StringVar(&r.Protocol, "protocol", "frost", "threshold protocol: frost (Taproot addresses) or cggmp24 (segwit version 0)")
 	start.Flags().IntVar(&r.Threshold, "threshold", 4, "nodes that must sign")
 	start.Flags().IntVar(&r.Total, "total", 5, "nodes that hold a share")
 	start.Flags().StringVar(&r.IdempotencyKey, "idempotency-key", "", "the same key and request again give the same ceremony")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"chancery.dev/internal/intent"
 	"chancery.dev/internal/keystore"
@@ -12,7 +13,6 @@ import (
 	"chancery.dev/internal/secret"
 	"chancery.dev/internal/transcript"
 	"chancery.dev/tss"
-	"chancery.dev/tss/frost"
 )
 
 // Vault is what exec needs of a keystore. Put is durable before it returns; Take removes a value durably before it
@@ -35,38 +35,32 @@ type Executor struct {
 	Vault    Vault
 
 	mu   sync.Mutex
-	keys map[intent.KeyID]*frost.KeyShare // active keys, as loaded; owned by the executor
+	keys map[intent.KeyID]share // active keys, as loaded; owned by the executor
 }
 
 // Load takes the active share of a key from the keystore. A key that was never activated has none.
-func (x *Executor) Load(key intent.KeyID) (*frost.PublicKey, error) {
+func (x *Executor) Load(key intent.KeyID) (Key, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	share, err := x.load(key)
-	if err != nil {
-		return nil, err
-	}
-	return share.Public(), nil
+	return x.load(key)
 }
 
-func (x *Executor) load(key intent.KeyID) (*frost.KeyShare, error) {
-	if share, ok := x.keys[key]; ok {
-		return share, nil
+func (x *Executor) load(key intent.KeyID) (share, error) {
+	if s, ok := x.keys[key]; ok {
+		return s, nil
 	}
-	stored, err := x.Vault.Get(x.ref(keystore.KindShare, key, "share"))
+	s, err := x.loadSchnorr(key)
+	if errors.Is(err, keystore.ErrNotFound) {
+		s, err = x.loadECDSA(key)
+	}
 	if err != nil {
 		return nil, &Error{Code: CodeNoKey, Step: "permit", Err: err}
 	}
-	defer stored.Erase()
-	share, err := frost.UnmarshalKeyShare(stored.Reveal())
-	if err != nil {
-		return nil, &Error{Code: CodeNoKey, Step: "permit", Err: fmt.Errorf("stored share: %w", err)}
-	}
 	if x.keys == nil {
-		x.keys = map[intent.KeyID]*frost.KeyShare{}
+		x.keys = map[intent.KeyID]share{}
 	}
-	x.keys[key] = share
-	return share, nil
+	x.keys[key] = s
+	return s, nil
 }
 
 // Active is the key authority that permits ask: a key is active when its share passed the test signature and was stored.
@@ -79,8 +73,8 @@ func (x *Executor) Active(key intent.KeyID) error {
 func (x *Executor) Close() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for id, share := range x.keys {
-		share.Close()
+	for id, s := range x.keys {
+		s.Close()
 		delete(x.keys, id)
 	}
 }
@@ -90,7 +84,12 @@ func (x *Executor) ref(kind keystore.Kind, key intent.KeyID, name string) keysto
 }
 
 // session opens a session for one purpose of one execution among the named parties.
-func (x *Executor) session(ctx context.Context, leave permit.Leave, key intent.KeyID, purpose string, suite frost.Suite, threshold int, ids []tss.PartyID) (tss.Session, error) {
+func (x *Executor) session(ctx context.Context, leave permit.Leave, key intent.KeyID, purpose, suite string, threshold int, ids []tss.PartyID) (tss.Session, error) {
+	return x.sessionWithin(ctx, OpenTimeout, leave, key, purpose, suite, threshold, ids)
+}
+
+// sessionWithin gives the others as long as it says to open the session too.
+func (x *Executor) sessionWithin(ctx context.Context, patience time.Duration, leave permit.Leave, key intent.KeyID, purpose, suite string, threshold int, ids []tss.PartyID) (tss.Session, error) {
 	parties := make([]tss.Party, len(ids))
 	for i, id := range ids {
 		p, known := x.Parties[id]
@@ -102,19 +101,19 @@ func (x *Executor) session(ctx context.Context, leave permit.Leave, key intent.K
 	label := transcript.New("chancery/session-label/v1")
 	label.Bytes("execution", leave.Execution[:])
 	label.String("purpose", purpose)
-	nonces, err := x.Sessions.Open(ctx, label.Sum(), ids)
+	nonces, err := x.Sessions.OpenWithin(ctx, patience, label.Sum(), ids)
 	if err != nil {
 		return tss.Session{}, err
 	}
 	return tss.Session{
-		Suite: suite.Name(), Purpose: purpose, Cluster: x.Cluster, Key: key, Epoch: x.Epoch, Threshold: threshold,
+		Suite: suite, Purpose: purpose, Cluster: x.Cluster, Key: key, Epoch: x.Epoch, Threshold: threshold,
 		Parties: parties, Self: x.Self, Nonces: nonces, Intent: leave.IntentID,
 	}, nil
 }
 
-// Generate carries out key.generate: distributed key generation among all named parties, a test signature by all of them,
-// and only then the share becomes the active one. The key's id is the intent's id.
-func (x *Executor) Generate(ctx context.Context, p *permit.Permit) (*frost.PublicKey, error) {
+// Generate carries out key.generate: a key among all named parties with the protocol that the intent names, tested before
+// the share becomes the active one. The key's id is the intent's id.
+func (x *Executor) Generate(ctx context.Context, p *permit.Permit) (Key, error) {
 	leave, err := p.Use()
 	if err != nil {
 		return nil, err
@@ -123,28 +122,21 @@ func (x *Executor) Generate(ctx context.Context, p *permit.Permit) (*frost.Publi
 	if !ok {
 		return nil, &Error{Code: CodeRejected, Step: "keygen", Err: errors.New("permit is not for key.generate")}
 	}
-	suite, err := frost.SuiteByName(g.Suite)
-	if err != nil {
-		return nil, &Error{Code: CodeRejected, Step: "keygen", Err: err}
-	}
 	key, ids := intent.KeyID(leave.IntentID), partyIDs(g.Parties)
-	share, err := x.keygen(ctx, leave, key, suite, g.Threshold, ids)
+	switch g.Protocol {
+	case ProtocolFROST:
+		err = x.generateSchnorr(ctx, leave, key, g, ids)
+	case ProtocolCGGMP24:
+		err = x.generateECDSA(ctx, leave, key, g, ids)
+	default:
+		err = &Error{Code: CodeRejected, Step: "keygen", Err: fmt.Errorf("protocol %q is not known", g.Protocol)}
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer share.Close()
-	pending := x.ref(keystore.KindPendingShare, key, fmt.Sprintf("share/%d", leave.Attempt))
-	if err := x.put(pending, share.Marshal()); err != nil {
+	// Opening a session is a barrier: each node opens this one when its share is stored.
+	if _, err := x.sessionWithin(ctx, CeremonyTimeout, leave, key, "stored", g.Suite, g.Threshold, ids); err != nil {
 		return nil, err
-	}
-	if err := x.testSignature(ctx, leave, key, share, ids); err != nil {
-		return nil, err
-	}
-	if err := x.put(x.ref(keystore.KindShare, key, "share"), share.Marshal()); err != nil {
-		return nil, err
-	}
-	if err := x.Vault.Delete(pending); err != nil {
-		return nil, failed("keygen", err)
 	}
 	return x.Load(key)
 }
@@ -155,34 +147,6 @@ func (x *Executor) put(ref keystore.Ref, value *secret.Bytes) error {
 		return failed("store", err)
 	}
 	return nil
-}
-
-func (x *Executor) keygen(ctx context.Context, leave permit.Leave, key intent.KeyID, suite frost.Suite, threshold int, ids []tss.PartyID) (*frost.KeyShare, error) {
-	session, err := x.session(ctx, leave, key, "keygen", suite, threshold, ids)
-	if err != nil {
-		return nil, err
-	}
-	machine, err := frost.NewDKG(session, suite, x.Notary)
-	if err != nil {
-		return nil, failed("keygen", err)
-	}
-	return Drive(ctx, x.Sessions, "keygen", session.ID(), machine)
-}
-
-// testSignature proves, before any coin can lie on a key, that the shares fit together: all parties sign a message that
-// can be nothing else.
-func (x *Executor) testSignature(ctx context.Context, leave permit.Leave, key intent.KeyID, share *frost.KeyShare, ids []tss.PartyID) error {
-	session, err := x.session(ctx, leave, key, "test-signature", share.Public().Suite(), share.Public().Threshold(), ids)
-	if err != nil {
-		return err
-	}
-	message := transcript.Hash("chancery/test-signature/v1", key[:], share.Public().Marshal())
-	machine, err := frost.NewSigning(session, share, []frost.Message{{Bytes: message[:]}}, x.Notary)
-	if err != nil {
-		return failed("test-signature", err)
-	}
-	_, err = Drive(ctx, x.Sessions, "test-signature", session.ID(), machine)
-	return err
 }
 
 func partyIDs(in []uint16) []tss.PartyID {

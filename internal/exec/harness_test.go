@@ -350,17 +350,17 @@ func (b *bench) makeKey() intent.KeyID {
 	return intent.KeyID(r.id)
 }
 
-func (b *bench) generate(ctx context.Context, r request, attempt uint32) (map[tss.PartyID]*frost.PublicKey, map[tss.PartyID]error) {
+func (b *bench) generate(ctx context.Context, r request, attempt uint32) (map[tss.PartyID]Key, map[tss.PartyID]error) {
 	b.t.Helper()
-	return together(b.parties, func(p *party) (*frost.PublicKey, error) { return p.Generate(ctx, b.grant(p, r, attempt)) })
+	return together(b.parties, func(p *party) (Key, error) { return p.Generate(ctx, b.grant(p, r, attempt)) })
 }
 
 // messages are n different messages, each under a path of its own.
-func messages(n int) []frost.Message {
-	out := make([]frost.Message, n)
+func messages(n int) []Message {
+	out := make([]Message, n)
 	for i := range out {
 		digest := sha256.Sum256(fmt.Append(nil, "message ", i))
-		out[i] = frost.Message{Bytes: digest[:], Derivation: frost.Derivation{Path: []uint32{0, uint32(i)}, Taproot: true}}
+		out[i] = Message{Bytes: digest[:], Path: []uint32{0, uint32(i)}}
 	}
 	return out
 }
@@ -374,13 +374,13 @@ func ids(parties []*party) []tss.PartyID {
 }
 
 // sign has some parties sign; each ends with its part held.
-func (b *bench) sign(ctx context.Context, r request, attempt uint32, signers []*party, m []frost.Message) (map[tss.PartyID]*Held, map[tss.PartyID]error) {
+func (b *bench) sign(ctx context.Context, r request, attempt uint32, signers []*party, m []Message) (map[tss.PartyID]*Held, map[tss.PartyID]error) {
 	b.t.Helper()
 	return together(signers, func(p *party) (*Held, error) { return p.Sign(ctx, b.grant(p, r, attempt), ids(signers), m) })
 }
 
 // mustSign is sign where nobody fails.
-func (b *bench) mustSign(r request, attempt uint32, signers []*party, m []frost.Message) map[tss.PartyID]*Held {
+func (b *bench) mustSign(r request, attempt uint32, signers []*party, m []Message) map[tss.PartyID]*Held {
 	b.t.Helper()
 	held, errs := b.sign(b.within(long), r, attempt, signers, m)
 	for id, err := range errs {

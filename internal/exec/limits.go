@@ -12,4 +12,5 @@ const (
 	MaxMessages      = 200              // messages (transaction inputs) signed in one execution
 	OpenTimeout      = 10 * time.Second // for every party to open a session
 	RunTimeout       = 30 * time.Second // for a machine to end
+	CeremonyTimeout  = 5 * time.Minute  // for what takes every node seconds: primes and auxiliary information
 )

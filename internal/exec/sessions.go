@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"chancery.dev/tss"
 )
@@ -20,6 +21,9 @@ type Link interface {
 // Sessions brings the messages of many sessions to the machines that wait for them. Deliver and DeliverOpen are called
 // by the mesh and never wait.
 type Sessions struct {
+	// Observe, when it is set before the first session, is told how long each run took that ended well.
+	Observe func(step string, took time.Duration)
+
 	self tss.PartyID
 	link Link
 
@@ -104,6 +108,11 @@ func (s *Sessions) opening(label [32]byte) *opening {
 // Open exchanges fresh randomness with the parties and returns everyone's. The label names the session on all nodes; it
 // comes from a permit, so it is used once.
 func (s *Sessions) Open(ctx context.Context, label [32]byte, parties []tss.PartyID) (map[tss.PartyID][32]byte, error) {
+	return s.OpenWithin(ctx, OpenTimeout, label, parties)
+}
+
+// OpenWithin is Open for parties that may take longer.
+func (s *Sessions) OpenWithin(ctx context.Context, patience time.Duration, label [32]byte, parties []tss.PartyID) (map[tss.PartyID][32]byte, error) {
 	var nonce [32]byte
 	rand.Read(nonce[:])
 	s.mu.Lock()
@@ -123,7 +132,7 @@ func (s *Sessions) Open(ctx context.Context, label [32]byte, parties []tss.Party
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, OpenTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		got, missing, changed := s.opened(label, parties)
@@ -195,6 +204,11 @@ func (s *Sessions) end(id tss.SessionID) {
 // Drive runs a machine to its end: it sends what the machine puts out, steps it with what comes in, and closes it. It
 // returns the result, or an *Error that says whom the run waited for or who broke the rules.
 func Drive[R any](ctx context.Context, s *Sessions, step string, id tss.SessionID, m tss.Machine[R]) (R, error) {
+	return DriveWithin(ctx, RunTimeout, s, step, id, m)
+}
+
+// DriveWithin is Drive for machines that may take longer.
+func DriveWithin[R any](ctx context.Context, patience time.Duration, s *Sessions, step string, id tss.SessionID, m tss.Machine[R]) (R, error) {
 	var zero R
 	defer m.Close()
 	inbox, err := s.begin(id)
@@ -202,7 +216,8 @@ func Drive[R any](ctx context.Context, s *Sessions, step string, id tss.SessionI
 		return zero, err
 	}
 	defer s.end(id)
-	ctx, cancel := context.WithTimeout(ctx, RunTimeout)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		for _, e := range m.Outbox() {
@@ -211,6 +226,9 @@ func Drive[R any](ctx context.Context, s *Sessions, step string, id tss.SessionI
 			}
 		}
 		if r, done := m.Result(); done {
+			if s.Observe != nil {
+				s.Observe(step, time.Since(began))
+			}
 			return r, nil
 		}
 		select {

@@ -118,7 +118,7 @@ type Receipts struct {
 
 // DKGRequest asks for a key.
 type DKGRequest struct {
-	Protocol       string `json:"protocol" enum:"frost" doc:"threshold protocol"`
+	Protocol       string `json:"protocol" enum:"frost,cggmp24" doc:"threshold protocol: frost gives Taproot addresses, cggmp24 segwit version 0"`
 	Threshold      int    `json:"threshold" minimum:"2" maximum:"64"`
 	Total          int    `json:"total" minimum:"2" maximum:"64" doc:"must be the number of nodes on the roster"`
 	IdempotencyKey string `json:"idempotency_key,omitempty" maxLength:"128"`

@@ -13,7 +13,6 @@ import (
 	"chancery.dev/internal/records"
 	"chancery.dev/internal/secret"
 	"chancery.dev/internal/wallet"
-	"chancery.dev/tss/frost"
 )
 
 // walletAccount is the account of the wallet's active key.
@@ -272,7 +271,7 @@ func (n *Node) StartDKG(ctx context.Context, initiator string, r httpapi.DKGRequ
 	if r.Total != len(n.roster.Nodes) {
 		return httpapi.Ceremony{}, refuse(CodeInvalid, "intent", "the roster has %d nodes; a key is made among all of them", len(n.roster.Nodes))
 	}
-	g := intent.Generate{Protocol: r.Protocol, Suite: frost.Secp256k1Taproot.Name(), Purpose: "wallet", Threshold: r.Threshold}
+	g := intent.Generate{Protocol: r.Protocol, Suite: suites[r.Protocol], Purpose: "wallet", Threshold: r.Threshold}
 	for _, e := range n.roster.Nodes {
 		g.Parties = append(g.Parties, e.Party)
 	}

@@ -9,7 +9,6 @@ import (
 	"chancery.dev/internal/intent"
 	"chancery.dev/internal/records"
 	"chancery.dev/tss"
-	"chancery.dev/tss/frost"
 )
 
 // attempt is one execution under way on this node. Its goroutine writes held, key and err and then closes done; nobody
@@ -18,8 +17,8 @@ type attempt struct {
 	begin
 	cancel context.CancelFunc
 	done   chan struct{}
-	held   *exec.Held       // bitcoin.spend
-	key    *frost.PublicKey // key.generate
+	held   *exec.Held // bitcoin.spend
+	key    exec.Key   // key.generate
 	err    error
 }
 
@@ -41,16 +40,16 @@ func (n *Node) execute(ctx context.Context, c *course, b begin) (*attempt, error
 	if _, err := n.advance(ctx, c.id, records.Executing, func(r *records.Intent) { r.Attempt = b.Attempt }); err != nil {
 		return nil, err
 	}
-	var messages []frost.Message
+	var messages []exec.Message
 	if c.intent.Act() == intent.ActBitcoinSpend {
 		if err := n.check(ctx, c); err != nil { // the chain may have moved since the vote
 			return nil, err
 		}
-		if _, _, messages, err = n.rebuild(c); err != nil {
+		if _, _, messages, err = n.rebuild(ctx, c); err != nil {
 			return nil, err
 		}
 	}
-	running, cancel := context.WithTimeout(ctx, n.attemptTimeout())
+	running, cancel := context.WithTimeout(ctx, n.timeoutOf(c.intent))
 	a := &attempt{begin: b, cancel: cancel, done: make(chan struct{})}
 	n.wait.Add(1)
 	go func() {
@@ -95,7 +94,7 @@ func (n *Node) activated(ctx context.Context, c *course, a *attempt) error {
 	if _, err := n.advance(ctx, c.id, records.Confirmed, func(r *records.Intent) { r.Result = key }); err != nil {
 		return err
 	}
-	n.receipt(ctx, c, evidence.StepPublication, map[string]string{"group_key": key, "suite": a.key.Suite().Name()}, nil)
+	n.receipt(ctx, c, evidence.StepPublication, map[string]string{"group_key": key, "suite": a.key.Suite()}, nil)
 	n.log.Info("key is active", "key", c.id, "group_key", key)
 	return nil
 }

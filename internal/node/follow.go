@@ -18,6 +18,14 @@ func itoa(v uint32) string { return strconv.FormatUint(uint64(v), 10) }
 
 func (n *Node) attemptTimeout() time.Duration { return time.Duration(n.config.Road.AttemptTimeout) }
 
+// timeoutOf is how long one execution of an intent may take: making an ECDSA key takes every node its primes.
+func (n *Node) timeoutOf(i intent.Intent) time.Duration {
+	if g, ok := i.Params.(intent.Generate); ok && g.Protocol == exec.ProtocolCGGMP24 {
+		return 2*exec.CeremonyTimeout + n.attemptTimeout()
+	}
+	return n.attemptTimeout()
+}
+
 // follow is a node's part in an intent that another node drives: it executes when it is called, lets its part go when the
 // gate allows it, and checks what was published.
 func (n *Node) follow(ctx context.Context, c *course) error {
@@ -135,7 +143,7 @@ func (n *Node) confirmPublished(ctx context.Context, c *course, raw []byte) (boo
 	if c.intent.Act() != intent.ActBitcoinSpend {
 		return false, nil
 	}
-	account, spend, _, err := n.rebuild(c)
+	account, spend, _, err := n.rebuild(ctx, c)
 	if err != nil {
 		return false, err
 	}

@@ -137,7 +137,7 @@ func (n *Node) tryOnce(ctx context.Context, c *course, b begin) ([]byte, error) 
 	if err != nil || a.key != nil {
 		return nil, err
 	}
-	account, spend, _, err := n.rebuild(c)
+	account, spend, _, err := n.rebuild(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -162,7 +162,7 @@ func (n *Node) wire() error {
 		parties[tss.PartyID(e.Party)] = tss.Party{ID: tss.PartyID(e.Party), Identity: e.Identity}
 	}
 	n.executor = &exec.Executor{Self: n.self, Cluster: n.roster.Digest(), Epoch: n.roster.Epoch, Parties: parties,
-		Sessions: exec.NewSessions(n.self, links{n.mesh}), Notary: n.mesh.Notary(), Vault: n.keystore}
+		Sessions: n.sessions(), Notary: n.mesh.Notary(), Vault: n.keystore}
 	n.office = permit.Office{Electorate: n.electorate, Burner: burner{n.keystore, n.roster.Epoch}, Authority: n.executor}
 	return nil
 }
@@ -338,4 +338,13 @@ func (n *Node) connected() []tss.PartyID {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// sessions is the switchboard of this node's executions; how long each step took goes to the log.
+func (n *Node) sessions() *exec.Sessions {
+	s := exec.NewSessions(n.self, links{n.mesh})
+	s.Observe = func(step string, took time.Duration) {
+		n.log.Debug("engine step", "step", step, "took_ms", float64(took.Microseconds())/1000)
+	}
+	return s
 }

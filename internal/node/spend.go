@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -8,10 +9,12 @@ import (
 	"errors"
 	"time"
 
+	"chancery.dev/internal/exec"
 	"chancery.dev/internal/intent"
 	"chancery.dev/internal/policy"
 	"chancery.dev/internal/records"
 	"chancery.dev/internal/wallet"
+	"chancery.dev/tss/cggmp24"
 	"chancery.dev/tss/frost"
 )
 
@@ -31,7 +34,7 @@ func (n *Node) check(ctx context.Context, c *course) error {
 		if err != nil {
 			return err
 		}
-		spend, err := spendOf(n.network, p)
+		spend, err := n.completed(ctx, account, p)
 		if err != nil {
 			return err
 		}
@@ -47,10 +50,16 @@ func (n *Node) caps() wallet.Caps {
 	return wallet.Caps{Fee: wallet.Amount(n.config.Wallet.MaxFeeSats), Rate: wallet.FeeRate(n.config.Wallet.MaxFeeRate)}
 }
 
-// checkGenerate holds what this version can make: one wallet key, FROST for Taproot, among all nodes.
+// suites are what a wallet key is made with, by protocol: FROST for Taproot, CGGMP24 for segwit version 0.
+var suites = map[string]string{exec.ProtocolFROST: frost.Secp256k1Taproot.Name(), exec.ProtocolCGGMP24: cggmp24.Suite}
+
+// kinds are the addresses of each protocol's keys.
+var kinds = map[string]wallet.Kind{exec.ProtocolFROST: wallet.P2TR, exec.ProtocolCGGMP24: wallet.P2WPKH}
+
+// checkGenerate holds what this version can make: one wallet key, among all nodes.
 func (n *Node) checkGenerate(g intent.Generate) error {
-	if g.Protocol != "frost" || g.Suite != frost.Secp256k1Taproot.Name() || g.Purpose != "wallet" {
-		return refuse(CodeInvalid, "admission", "only a FROST Taproot key for the wallet can be made")
+	if suite, known := suites[g.Protocol]; !known || g.Suite != suite || g.Purpose != "wallet" {
+		return refuse(CodeInvalid, "admission", "only a key for the wallet can be made, with frost or cggmp24")
 	}
 	if len(g.Parties) != len(n.roster.Nodes) || g.Threshold < n.roster.Threshold {
 		return refuse(CodeInvalid, "admission", "a key is made among all %d nodes, with a threshold of at least %d", len(n.roster.Nodes), n.roster.Threshold)
@@ -109,20 +118,20 @@ func (n *Node) account(key intent.KeyID) (*wallet.Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err = wallet.NewAccount(n.network, [33]byte(public.GroupKey()), public.ChainCode())
+	a, err = wallet.NewAccountOf(kinds[public.Protocol()], n.network, [33]byte(public.GroupKey()), public.ChainCode())
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range []wallet.Path{{Chain: 0, Index: 0}, {Chain: 1, Index: 0}, {Chain: 0, Index: 1}} {
-		output, err := a.OutputKey(p)
+		expected, err := verifyingKey(a, p)
 		if err != nil {
 			return nil, err
 		}
-		derived, err := public.DerivedKey(derivation(p))
+		derived, err := public.VerifyingKey(pathOf(p))
 		if err != nil {
 			return nil, err
 		}
-		if [32]byte(derived) != output {
+		if !bytes.Equal(derived, expected) {
 			return nil, errors.New("wallet and engine derive different keys")
 		}
 	}
@@ -132,8 +141,26 @@ func (n *Node) account(key intent.KeyID) (*wallet.Account, error) {
 	return a, nil
 }
 
-func derivation(p wallet.Path) frost.Derivation {
-	return frost.Derivation{Path: []uint32{p.Chain, p.Index}, Taproot: true}
+// verifyingKey is what the wallet expects signatures at a path to verify under.
+func verifyingKey(a *wallet.Account, p wallet.Path) ([]byte, error) {
+	if a.Kind() == wallet.P2WPKH {
+		key, err := a.PublicKey(p)
+		return key[:], err
+	}
+	key, err := a.OutputKey(p)
+	return key[:], err
+}
+
+func pathOf(p wallet.Path) []uint32 { return []uint32{p.Chain, p.Index} }
+
+// completed is an intent's spend with what its inputs need besides: for segwit version 0 the whole previous transactions,
+// from this node's own chain source.
+func (n *Node) completed(ctx context.Context, account *wallet.Account, p intent.Spend) (wallet.Spend, error) {
+	spend, err := spendOf(n.network, p)
+	if err != nil {
+		return spend, err
+	}
+	return account.WithPrevious(ctx, n.chain, spend)
 }
 
 // spendOf is an intent's parameters as the wallet's plain data.
@@ -173,25 +200,38 @@ func paramsOf(network wallet.Network, s wallet.Spend) intent.Spend {
 	return p
 }
 
-// rebuild is what this node will sign, from the intent and its own key: nobody hands it a digest.
-func (n *Node) rebuild(c *course) (*wallet.Account, wallet.Spend, []frost.Message, error) {
+// rebuild is what this node will sign, from the intent, its own key and its own view of the chain: nobody hands it a digest.
+func (n *Node) rebuild(ctx context.Context, c *course) (*wallet.Account, wallet.Spend, []exec.Message, error) {
 	account, err := n.account(c.intent.Key)
 	if err != nil {
 		return nil, wallet.Spend{}, nil, err
 	}
-	spend, err := spendOf(n.network, c.intent.Params.(intent.Spend))
+	spend, err := n.completed(ctx, account, c.intent.Params.(intent.Spend))
 	if err != nil {
 		return nil, spend, nil, err
 	}
-	hashes, err := account.Sighashes(spend)
+	signed, err := signedBytes(account, spend)
 	if err != nil {
 		return nil, spend, nil, err
 	}
-	messages := make([]frost.Message, len(hashes))
-	for i, h := range hashes {
-		messages[i] = frost.Message{Bytes: h[:], Derivation: derivation(spend.Inputs[i].Path)}
+	messages := make([]exec.Message, len(signed))
+	for i, b := range signed {
+		messages[i] = exec.Message{Bytes: b, Path: pathOf(spend.Inputs[i].Path)}
 	}
 	return account, spend, messages, nil
+}
+
+// signedBytes is what the engine signs for each input: BIP341's digest, or BIP143's preimage, which the engine hashes.
+func signedBytes(account *wallet.Account, spend wallet.Spend) ([][]byte, error) {
+	if account.Kind() == wallet.P2WPKH {
+		return account.Preimages(spend)
+	}
+	hashes, err := account.Sighashes(spend)
+	out := make([][]byte, len(hashes))
+	for i, h := range hashes {
+		out[i] = h[:]
+	}
+	return out, err
 }
 
 // walletKey is the id of the wallet's active key.

@@ -29,6 +29,7 @@ func main() {
 	flag.StringVar(&d.dir, "dir", filepath.Join(".chancery", "demo"), "directory of everything; emptied first")
 	flag.StringVar(&d.bin, "bin", "bin", "directory of chancery, chanceryd and btcd")
 	flag.BoolVar(&d.kill, "kill", false, "kill one node before the payment")
+	flag.StringVar(&d.protocol, "protocol", "frost", "frost (Taproot) or cggmp24 (segwit version 0)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -41,6 +42,7 @@ func main() {
 type demo struct {
 	dir, bin string
 	kill     bool
+	protocol string
 	cluster  *devnet.Cluster
 	steps    []step
 	began    time.Time
@@ -152,7 +154,7 @@ func (d *demo) makeKey(ctx context.Context) (httpapi.Address, error) {
 		return httpapi.Address{}, err
 	}
 	err := d.time("key generation 4-of-5 and test signature", func() error {
-		return d.chancery(ctx, "dkg", "start", "--protocol", "frost", "--threshold", "4", "--total", "5", "--wait", "60s")
+		return d.chancery(ctx, "dkg", "start", "--protocol", d.protocol, "--threshold", "4", "--total", "5", "--wait", "10m", "--timeout", "11m")
 	})
 	if err != nil {
 		return httpapi.Address{}, err
@@ -184,11 +186,11 @@ func (d *demo) receive(ctx context.Context, address string) error {
 	})
 }
 
-// pay sends to the faucet's own address, which is P2WPKH: another descriptor type than the wallet's.
+// pay sends to the faucet's own address, which is P2WPKH: another descriptor type than a Taproot wallet's.
 func (d *demo) pay(ctx context.Context) (httpapi.Transaction, error) {
 	to := d.cluster.Net.Faucet.Address()
 	err := d.time("payment out: vote, permit, sign, release, publish", func() error {
-		return d.chancery(ctx, "send", "--to", to, "--amount", fmt.Sprint(paidOut), "--idempotency-key", "demo-1", "--wait", "60s")
+		return d.chancery(ctx, "send", "--to", to, "--amount", fmt.Sprint(paidOut), "--idempotency-key", "demo-1", "--wait", "2m", "--timeout", "3m")
 	})
 	if err != nil {
 		return httpapi.Transaction{}, err
@@ -278,5 +280,28 @@ func (d *demo) report(ctx context.Context, tx httpapi.Transaction) error {
 	for i, m := range tx.Timeline[1:] {
 		fmt.Printf("  %-52s %8d ms\n", tx.Timeline[i].State+" -> "+m.State, m.UnixMilli-tx.Timeline[i].UnixMilli)
 	}
+	if err := d.engineSteps(); err != nil {
+		return err
+	}
 	return d.chancery(ctx, "cluster", "status")
+}
+
+// engineSteps shows how long the engine's runs took on the node that took the payment, as its log has them.
+func (d *demo) engineSteps() error {
+	raw, err := os.ReadFile(d.cluster.Members[0].LogFile)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("the engine's runs, on that node\n")
+	for line := range strings.Lines(string(raw)) {
+		var e struct {
+			Msg  string  `json:"msg"`
+			Step string  `json:"step"`
+			Took float64 `json:"took_ms"`
+		}
+		if json.Unmarshal([]byte(line), &e) == nil && e.Msg == "engine step" {
+			fmt.Printf("  %-52s %8.1f ms\n", e.Step, e.Took)
+		}
+	}
+	return nil
 }
