@@ -81,6 +81,8 @@ func upCommand() *cobra.Command {
 			fmt.Printf("%-13s %s  token %s\n", m.ID, m.Endpoint, m.TokenFile)
 		}
 		fmt.Printf("try:  chancery --endpoint %s --token-file %s cluster status\n", c.Members[0].Endpoint, c.Members[0].TokenFile)
+		fmt.Printf("coins:  curl -d '{\"address\": \"ADDRESS\", \"sats\": 5000000}' %s/devnet/faucet\n", c.Net.EsploraURL())
+		fmt.Printf("blocks: curl -d '{\"blocks\": 1}' %s/devnet/mine\n", c.Net.EsploraURL())
 		<-cmd.Context().Done()
 		return c.Stop()
 	}

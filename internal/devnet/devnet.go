@@ -158,7 +158,7 @@ func (d *Devnet) serveGateway(ctx context.Context) error {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	d.url = "http://" + listener.Addr().String()
-	d.gateway = &http.Server{Handler: newGateway(d.rpc), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
+	d.gateway = &http.Server{Handler: d.tap(newGateway(d.rpc)), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
 	d.served = make(chan error, 1)
 	go func() { d.served <- d.gateway.Serve(listener) }()
 	return nil

@@ -7,6 +7,7 @@ const (
 	MaxSessions      = 64               // sessions running at a time
 	MaxEarlySessions = 64               // sessions that messages came for before they were opened here
 	MaxEarly         = 256              // messages kept for one of them
+	MaxEarlyBytes    = 64 << 20         // of all of them together
 	MaxEarlyOpens    = 256              // openings kept before this node opens the same session
 	inboxSize        = 1024             // messages waiting for a running machine
 	MaxMessages      = 200              // messages (transaction inputs) signed in one execution

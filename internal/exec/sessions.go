@@ -31,6 +31,7 @@ type Sessions struct {
 	running map[tss.SessionID]chan tss.Envelope
 	early   map[tss.SessionID][]tss.Envelope
 	order   []tss.SessionID // of early, oldest first
+	held    int             // bytes of payloads in early
 	opens   map[[32]byte]*opening
 	waiting [][32]byte // labels of opens that this node has not opened, oldest first
 }
@@ -65,14 +66,31 @@ func (s *Sessions) Deliver(e tss.Envelope) {
 	}
 	if _, known := s.early[e.Session]; !known {
 		if len(s.order) == MaxEarlySessions {
-			delete(s.early, s.order[0])
-			s.order = s.order[1:]
+			s.dropOldest()
 		}
 		s.order = append(s.order, e.Session)
+		s.early[e.Session] = nil
 	}
-	if len(s.early[e.Session]) < MaxEarly {
+	for s.held+len(e.Payload) > MaxEarlyBytes && s.order[0] != e.Session {
+		s.dropOldest()
+	}
+	if len(s.early[e.Session]) < MaxEarly && s.held+len(e.Payload) <= MaxEarlyBytes {
 		s.early[e.Session] = append(s.early[e.Session], e)
+		s.held += len(e.Payload)
 	}
+}
+
+// dropOldest forgets the early messages that have waited longest.
+func (s *Sessions) dropOldest() {
+	s.forgetEarly(s.order[0])
+	s.order = s.order[1:]
+}
+
+func (s *Sessions) forgetEarly(id tss.SessionID) {
+	for _, e := range s.early[id] {
+		s.held -= len(e.Payload)
+	}
+	delete(s.early, id)
 }
 
 // DeliverOpen hands over a peer's randomness for a session label. The first one of each peer counts.
@@ -184,7 +202,7 @@ func (s *Sessions) begin(id tss.SessionID) (<-chan tss.Envelope, error) {
 	for _, e := range s.early[id] {
 		inbox <- e
 	}
-	delete(s.early, id)
+	s.forgetEarly(id)
 	for i, other := range s.order {
 		if other == id {
 			s.order = append(s.order[:i], s.order[i+1:]...)

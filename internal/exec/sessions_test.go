@@ -324,3 +324,28 @@ func (r recorder) Send(_ context.Context, e tss.Envelope) error {
 	return nil
 }
 func (r recorder) SendOpen(context.Context, tss.PartyID, [32]byte, [32]byte) error { return nil }
+
+// However many sessions a peer names, what is kept for them stays within bytes.
+func TestEarlyMessagesAreBoundedInBytes(t *testing.T) {
+	s := NewSessions(1, nil)
+	for i := range 4 * MaxEarlyBytes / tss.MaxPayload {
+		s.Deliver(tss.Envelope{Session: tss.SessionID{byte(i), byte(i >> 8)}, From: 2, Payload: make([]byte, tss.MaxPayload)})
+		if s.held > MaxEarlyBytes {
+			t.Fatalf("%d bytes are held", s.held)
+		}
+	}
+	if s.held == 0 || len(s.order) != len(s.early) {
+		t.Errorf("%d bytes, %d sessions in order, %d kept", s.held, len(s.order), len(s.early))
+	}
+	last := s.order[len(s.order)-1]
+	inbox, err := s.begin(last)
+	if err != nil || len(inbox) == 0 {
+		t.Errorf("the newest session's messages are gone: %v", err)
+	}
+	for len(s.order) > 0 {
+		s.dropOldest()
+	}
+	if s.held != 0 {
+		t.Errorf("%d bytes are counted with nothing held", s.held)
+	}
+}
