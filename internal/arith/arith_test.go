@@ -20,7 +20,7 @@ func drawBig(t *rapid.T, bits int, name string) *big.Int {
 
 // drawModulus is an odd modulus, often one with all bits set or one just above a power of two.
 func drawModulus(t *rapid.T) *Modulus {
-	bits := rapid.SampledFrom([]int{2, 3, 63, 64, 65, 127, 128, 129, 521, 1536, 3072, 6144}).Draw(t, "bits")
+	bits := rapid.SampledFrom([]int{2, 3, 63, 64, 65, 127, 128, 129, 511, 512, 521, 1024, 1536, 3072, 6144}).Draw(t, "bits")
 	top := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
 	n := new(big.Int).Or(drawBig(t, bits, "modulus"), top)
 	switch rapid.IntRange(0, 3).Draw(t, "shape") {
@@ -54,6 +54,10 @@ func TestMultiplicationAgreesWithBig(t *testing.T) {
 		want := m.Mul(x, y)
 		if got := m.leave(z); got.Cmp(want) != 0 {
 			rt.Fatalf("%x * %x mod %x = %x, want %x", x, y, m.v, got, want)
+		}
+		portable := make([]uint64, len(a))
+		if m.mulPortable(portable, a, b); m.leave(portable).Cmp(want) != 0 {
+			rt.Fatal("portable multiplication differs")
 		}
 		m.mul(a, a, a) // in place
 		if got := m.leave(a); got.Cmp(m.Mul(x, x)) != 0 {
@@ -233,6 +237,11 @@ func BenchmarkRing(b *testing.B) {
 		b.Run(fmt.Sprint(bits, "/mul"), func(b *testing.B) {
 			for b.Loop() {
 				m.mul(x, x, x)
+			}
+		})
+		b.Run(fmt.Sprint(bits, "/portable"), func(b *testing.B) {
+			for b.Loop() {
+				m.mulPortable(x, x, x)
 			}
 		})
 	}

@@ -47,8 +47,30 @@ func fromLimbs(x []uint64) *big.Int {
 	return new(big.Int).SetBits(words)
 }
 
-// mul sets z = x*y/R mod n. z may be x or y. Multiplication and reduction are interleaved word by word (CIOS, fused).
+// mul sets z = x*y/R mod n. z may be x or y.
 func (r *ring) mul(z, x, y []uint64) {
+	if hasRows && len(r.n)%8 == 0 {
+		r.mulRows(z, x, y)
+		return
+	}
+	r.mulPortable(z, x, y)
+}
+
+// mulRows multiplies and reduces row by row, with addMulRow8.
+func (r *ring) mulRows(z, x, y []uint64) {
+	var t [2 * maxLimbs]uint64
+	k := len(r.n)
+	top := uint64(0)
+	for i, yi := range y[:k] {
+		c1 := addMulRow8(&t[i], &x[0], yi, k)
+		c2 := addMulRow8(&t[i], &r.n[0], t[i]*r.n0, k)
+		t[i+k], top = bits.Add64(c1, c2, top)
+	}
+	r.reduce(z, t[k:2*k], top)
+}
+
+// mulPortable interleaves multiplication and reduction word by word (CIOS, fused).
+func (r *ring) mulPortable(z, x, y []uint64) {
 	var buf [maxLimbs]uint64
 	k := len(r.n)
 	n, t := r.n[:k], buf[:k]

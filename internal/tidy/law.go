@@ -22,7 +22,7 @@ var (
 var law = map[string]rule{
 	"internal/secret":     {pure: true},
 	"internal/transcript": {pure: true, third: []string{"golang.org/x/crypto"}},
-	"internal/arith":      {pure: true, may: []string{"internal/secret"}, third: []string{"filippo.io/bigmod"}},
+	"internal/arith":      {pure: true, may: []string{"internal/secret"}, third: []string{"golang.org/x/sys"}},
 	"internal/group": {pure: true, may: []string{"internal/secret"},
 		third: []string{"gitlab.com/yawning/secp256k1-voi", "github.com/oasisprotocol/curve25519-voi", "filippo.io/edwards25519"}},
 	"internal/shamir":   {pure: true, may: []string{"internal/secret", "internal/group"}},
