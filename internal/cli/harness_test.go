@@ -127,6 +127,24 @@ func (b *backend) DKGStatus(context.Context) ([]httpapi.Ceremony, error) {
 	return []httpapi.Ceremony{b.ceremony(httpapi.DKGRequest{Protocol: "frost", Threshold: 4, Total: 5})}, b.note("ceremonies", nil)
 }
 
+func (b *backend) pool(running bool, done int) httpapi.Pool {
+	return httpapi.Pool{Sets: []httpapi.PoolSet{{Signers: []string{"node-1", "node-2"}, Presignatures: []string{idOf(4), idOf(5)}}}, Target: 50, Running: running, Done: done, Total: 3}
+}
+
+func (b *backend) MakePresignatures(_ context.Context, count int) (httpapi.Pool, error) {
+	return b.pool(true, 0), b.note(fmt.Sprint("presign ", count), nil)
+}
+
+func (b *backend) Pool(context.Context) (httpapi.Pool, error) {
+	running := b.next() == "pending"
+	if running {
+		return b.pool(true, 1), b.note("pool", nil)
+	}
+	p := b.pool(false, 3)
+	p.LastError = b.reason
+	return p, b.note("pool", nil)
+}
+
 func (b *backend) Status(context.Context) (httpapi.ClusterStatus, error) {
 	return httpapi.ClusterStatus{Cluster: "treasury", Epoch: 3, RosterDigest: idOf(7), Threshold: 4, Nodes: 5, Connected: 3, ActiveKey: idOf(9), Node: "node-1"}, b.note("status", nil)
 }

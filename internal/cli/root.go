@@ -61,7 +61,7 @@ func New(env Environment, out io.Writer) *cobra.Command {
 	flags.StringVar(&o.tokenFile, "token-file", env.TokenFile, "file with the API token (CHANCERY_TOKEN_FILE)")
 	flags.StringVarP(&o.output, "output", "o", "table", "table or json")
 	flags.DurationVar(&o.timeout, "timeout", 30*time.Second, "of one request")
-	root.AddCommand(walletCommand(o), sendCommand(o), txCommand(o), dkgCommand(o), clusterCommand(o),
+	root.AddCommand(walletCommand(o), sendCommand(o), txCommand(o), dkgCommand(o), presigCommand(o), clusterCommand(o),
 		caCommand(o), identityCommand(o), rosterCommand(o))
 	return root
 }

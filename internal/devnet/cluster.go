@@ -191,6 +191,9 @@ esplora = %q
 allow_hosts = ["127.0.0.1"]
 poll = "500ms"
 
+[presign]
+target = -1
+
 [log]
 level = %q
 `, id, api, c.Net.EsploraURL(), o.Log)

@@ -147,8 +147,8 @@ func contains(ids []tss.PartyID, id tss.PartyID) bool {
 	return false
 }
 
-// sign presigns and signs each message in one go: the presignature is made for this execution, after its request is fixed,
-// and never leaves memory.
+// sign signs each message, with a presignature of the pool or in one go. In one go the presignature is made for this
+// execution, after its request is fixed, and never leaves memory.
 func (k ecdsaKey) sign(ctx context.Context, x *Executor, leave permit.Leave, signers []tss.PartyID, messages []Message) ([]joiner, [][]byte, error) {
 	joiners, partials := make([]joiner, len(messages)), make([][]byte, len(messages))
 	for i, m := range messages {
@@ -162,15 +162,7 @@ func (k ecdsaKey) sign(ctx context.Context, x *Executor, leave permit.Leave, sig
 }
 
 func (k ecdsaKey) signOne(ctx context.Context, x *Executor, leave permit.Leave, key intent.KeyID, purpose string, signers []tss.PartyID, m Message) (*cggmp24.Combiner, cggmp24.Partial, error) {
-	session, err := x.session(ctx, leave, key, purpose, cggmp24.Suite, k.Threshold(), signers)
-	if err != nil {
-		return nil, cggmp24.Partial{}, err
-	}
-	machine, err := cggmp24.NewPresign(session, k.KeyShare, k.aux, x.Notary)
-	if err != nil {
-		return nil, cggmp24.Partial{}, failed(purpose, err)
-	}
-	presignature, err := Drive(ctx, x.Sessions, purpose, session.ID(), machine)
+	session, presignature, err := k.presignature(ctx, x, leave, key, purpose, signers, m)
 	if err != nil {
 		return nil, cggmp24.Partial{}, err
 	}
@@ -184,6 +176,32 @@ func (k ecdsaKey) signOne(ctx context.Context, x *Executor, leave permit.Leave, 
 		x.Sessions.Observe(purpose+" online", time.Since(began))
 	}
 	return combiner, partial, nil
+}
+
+// presignature is the one to sign with, and the session that re-randomises it: its id holds randomness that every signer
+// drew after the request was fixed. One of the pool is taken before the session is opened, so a failure spends it.
+func (k ecdsaKey) presignature(ctx context.Context, x *Executor, leave permit.Leave, key intent.KeyID, purpose string, signers []tss.PartyID, m Message) (tss.Session, *cggmp24.Presignature, error) {
+	if m.Presignature != nil {
+		p, err := x.fromPool(k, key, signers, *m.Presignature)
+		if err != nil {
+			return tss.Session{}, nil, err
+		}
+		session, err := x.session(ctx, leave, key, purpose+"/online", cggmp24.Suite, k.Threshold(), signers)
+		if err != nil {
+			p.Close()
+		}
+		return session, p, err
+	}
+	session, err := x.session(ctx, leave, key, purpose, cggmp24.Suite, k.Threshold(), signers)
+	if err != nil {
+		return session, nil, err
+	}
+	machine, err := cggmp24.NewPresign(session, k.KeyShare, k.aux, x.Notary)
+	if err != nil {
+		return session, nil, failed(purpose, err)
+	}
+	p, err := Drive(ctx, x.Sessions, purpose, session.ID(), machine)
+	return session, p, err
 }
 
 type ecdsaJoiner struct{ *cggmp24.Combiner }

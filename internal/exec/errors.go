@@ -16,6 +16,8 @@ const (
 	CodeNoRelease = "PUBLICATION_DENIED"
 	CodeNoKey     = "KEY_NOT_ACTIVE"
 	CodeInternal  = "EXECUTION_FAILED"
+	// CodeNoPresignature says that a presignature is not in the pool, or was used.
+	CodeNoPresignature = "PRESIGNATURE_MISSING"
 )
 
 // Error says where an execution broke, whether a new attempt may help, and which parties it would be better without:

@@ -22,6 +22,7 @@ type Vault interface {
 	Get(ref keystore.Ref) (*secret.Bytes, error)
 	Take(ref keystore.Ref) (*secret.Bytes, error)
 	Delete(ref keystore.Ref) error
+	List(kind keystore.Kind, key [32]byte) ([]keystore.Ref, error)
 }
 
 // Executor carries out permits on one node, in one epoch of one roster. It is safe for use by many goroutines.
@@ -90,6 +91,14 @@ func (x *Executor) session(ctx context.Context, leave permit.Leave, key intent.K
 
 // sessionWithin gives the others as long as it says to open the session too.
 func (x *Executor) sessionWithin(ctx context.Context, patience time.Duration, leave permit.Leave, key intent.KeyID, purpose, suite string, threshold int, ids []tss.PartyID) (tss.Session, error) {
+	label := transcript.New("chancery/session-label/v1")
+	label.Bytes("execution", leave.Execution[:])
+	label.String("purpose", purpose)
+	return x.open(ctx, patience, label.Sum(), leave.IntentID, key, purpose, suite, threshold, ids)
+}
+
+// open opens the session of a label.
+func (x *Executor) open(ctx context.Context, patience time.Duration, label [32]byte, id intent.ID, key intent.KeyID, purpose, suite string, threshold int, ids []tss.PartyID) (tss.Session, error) {
 	parties := make([]tss.Party, len(ids))
 	for i, id := range ids {
 		p, known := x.Parties[id]
@@ -98,16 +107,13 @@ func (x *Executor) sessionWithin(ctx context.Context, patience time.Duration, le
 		}
 		parties[i] = p
 	}
-	label := transcript.New("chancery/session-label/v1")
-	label.Bytes("execution", leave.Execution[:])
-	label.String("purpose", purpose)
-	nonces, err := x.Sessions.OpenWithin(ctx, patience, label.Sum(), ids)
+	nonces, err := x.Sessions.OpenWithin(ctx, patience, label, ids)
 	if err != nil {
 		return tss.Session{}, err
 	}
 	return tss.Session{
 		Suite: suite, Purpose: purpose, Cluster: x.Cluster, Key: key, Epoch: x.Epoch, Threshold: threshold,
-		Parties: parties, Self: x.Self, Nonces: nonces, Intent: leave.IntentID,
+		Parties: parties, Self: x.Self, Nonces: nonces, Intent: id,
 	}, nil
 }
 

@@ -29,6 +29,8 @@ type Key interface {
 type Message struct {
 	Bytes []byte
 	Path  []uint32
+	// Presignature, for ECDSA, is one of the pool to use; nil to make one now.
+	Presignature *PresignatureID
 }
 
 // share is a key with this node's part of it, which signs.

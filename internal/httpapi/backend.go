@@ -31,6 +31,8 @@ type Transactions interface {
 type Keys interface {
 	StartDKG(ctx context.Context, initiator string, r DKGRequest) (Ceremony, error)
 	DKGStatus(ctx context.Context) ([]Ceremony, error)
+	MakePresignatures(ctx context.Context, count int) (Pool, error)
+	Pool(ctx context.Context) (Pool, error)
 }
 
 // Cluster shows who is there.
@@ -44,6 +46,27 @@ type Cluster interface {
 type Coded interface {
 	error
 	ReasonCode() string
+}
+
+// PresignRequest asks for presignatures.
+type PresignRequest struct {
+	Count int `json:"count" minimum:"1" maximum:"50"`
+}
+
+// Pool is the presignatures that this node shares with sets of signers, and the run that is under way or was the last.
+type Pool struct {
+	Sets      []PoolSet `json:"sets" nullable:"false"`
+	Target    int       `json:"target" doc:"how many are kept for the set that this node leads; negative: none"`
+	Running   bool      `json:"running"`
+	Done      int       `json:"done" doc:"made in that run"`
+	Total     int       `json:"total" doc:"asked for in that run"`
+	LastError string    `json:"last_error,omitempty" doc:"reason code of a run that ended early"`
+}
+
+// PoolSet is one set of signers.
+type PoolSet struct {
+	Signers       []string `json:"signers" nullable:"false"`
+	Presignatures []string `json:"presignatures" nullable:"false" doc:"their ids"`
 }
 
 // Balance is in satoshis.

@@ -85,6 +85,14 @@ func (b *backend) DKGStatus(ctx context.Context) ([]Ceremony, error) {
 	return []Ceremony{}, b.note(ctx, "DKGStatus", nil)
 }
 
+func (b *backend) MakePresignatures(ctx context.Context, _ int) (Pool, error) {
+	return Pool{Sets: []PoolSet{}}, b.note(ctx, "MakePresignatures", nil)
+}
+
+func (b *backend) Pool(ctx context.Context) (Pool, error) {
+	return Pool{Sets: []PoolSet{}}, b.note(ctx, "Pool", nil)
+}
+
 func (b *backend) Status(ctx context.Context) (ClusterStatus, error) {
 	return ClusterStatus{Cluster: "treasury", Nodes: 5, Threshold: 4, Node: "node-1"}, b.note(ctx, "Status", nil)
 }
@@ -105,6 +113,7 @@ type operation struct {
 const (
 	goodSend = `{"recipient":"bcrt1q","amount_sats":1000,"fee_rate_sat_per_kvb":2000,"idempotency_key":"k"}`
 	goodDKG  = `{"protocol":"frost","threshold":4,"total":5}`
+	goodPool = `{"count":3}`
 )
 
 var operations = []operation{
@@ -116,6 +125,8 @@ var operations = []operation{
 	{"GET", "/api/v1/transactions/{id}/receipts", "/api/v1/transactions/" + someID + "/receipts", "", "Receipts", 200},
 	{"POST", "/api/v1/dkg", "/api/v1/dkg", goodDKG, "StartDKG", 202},
 	{"GET", "/api/v1/dkg", "/api/v1/dkg", "", "DKGStatus", 200},
+	{"POST", "/api/v1/presignatures", "/api/v1/presignatures", goodPool, "MakePresignatures", 202},
+	{"GET", "/api/v1/presignatures", "/api/v1/presignatures", "", "Pool", 200},
 	{"GET", "/api/v1/cluster/status", "/api/v1/cluster/status", "", "Status", 200},
 	{"GET", "/api/v1/cluster/nodes", "/api/v1/cluster/nodes", "", "Nodes", 200},
 }

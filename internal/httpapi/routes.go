@@ -99,6 +99,12 @@ func register(api huma.API, b Backend, log *slog.Logger) {
 			out, err := b.DKGStatus(ctx)
 			return ceremonies{out}, err
 		})
+	route(api, log, post, "/api/v1/presignatures", "make-presignatures", "Make presignatures of the wallet's ECDSA key", 202,
+		func(ctx context.Context, in *body[PresignRequest]) (Pool, error) {
+			return b.MakePresignatures(ctx, in.Body.Count)
+		})
+	route(api, log, get, "/api/v1/presignatures", "list-presignatures", "The pool of presignatures", 200,
+		func(ctx context.Context, _ *empty) (Pool, error) { return b.Pool(ctx) })
 	route(api, log, get, "/api/v1/cluster/status", "cluster-status", "The cluster as this node sees it", 200,
 		func(ctx context.Context, _ *empty) (ClusterStatus, error) { return b.Status(ctx) })
 	route(api, log, get, "/api/v1/cluster/nodes", "cluster-nodes", "Every node of the roster", 200,

@@ -34,6 +34,7 @@ const (
 	KindNonce        Kind = 3 // one-time nonces
 	KindHeldPartial  Kind = 4 // partial signatures that wait for their release
 	KindPermit       Kind = 5 // markers of used permits
+	KindPresignature Kind = 6 // presignatures, each used once
 )
 
 // Ref names a value.
@@ -46,7 +47,7 @@ type Ref struct {
 
 // MaxName and MaxValue bound a name and a value in bytes.
 const (
-	MaxName  = 128
+	MaxName  = 320
 	MaxValue = 1 << 20
 )
 

@@ -48,6 +48,9 @@ func (n *Node) execute(ctx context.Context, c *course, b begin) (*attempt, error
 		if _, _, messages, err = n.rebuild(ctx, c); err != nil {
 			return nil, err
 		}
+		if err := assign(messages, b.Presignatures); err != nil {
+			return nil, &Refusal{CodeInvalid, "permit", err}
+		}
 	}
 	running, cancel := context.WithTimeout(ctx, n.timeoutOf(c.intent))
 	a := &attempt{begin: b, cancel: cancel, done: make(chan struct{})}

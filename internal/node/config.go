@@ -12,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"chancery.dev/internal/exec"
 	"chancery.dev/internal/wallet"
 )
 
@@ -27,6 +28,7 @@ type Config struct {
 	Chain    ChainConfig    `toml:"chain"`
 	Wallet   WalletConfig   `toml:"wallet"`
 	Road     RoadConfig     `toml:"road"`
+	Presign  PresignConfig  `toml:"presign"`
 	Log      LogConfig      `toml:"log"`
 }
 
@@ -61,6 +63,14 @@ type WalletConfig struct {
 type RoadConfig struct {
 	IntentLifetime Duration `toml:"intent_lifetime"` // default 10m
 	AttemptTimeout Duration `toml:"attempt_timeout"` // of one execution; default 20s
+}
+
+// PresignConfig is the pool of presignatures of an ECDSA key, for the set of signers that this node leads.
+type PresignConfig struct {
+	Target      int      `toml:"target"`       // how many; default 50; negative: no pool is kept
+	RefillBelow int      `toml:"refill_below"` // default 20
+	Batch       int      `toml:"batch"`        // how many at a time; default 10
+	Every       Duration `toml:"every"`        // between looks at the pool; default 5m
 }
 
 // LogConfig is the log's level.
@@ -138,6 +148,15 @@ func (c *Config) defaults() {
 	if c.Wallet.ConfirmTarget == 0 {
 		c.Wallet.ConfirmTarget = 6
 	}
+	count := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	count(&c.Presign.Target, 50)
+	count(&c.Presign.RefillBelow, 20)
+	count(&c.Presign.Batch, 10)
+	dur(&c.Presign.Every, 5*time.Minute)
 	dur(&c.Chain.Poll, 30*time.Second)
 	dur(&c.Road.IntentLifetime, 10*time.Minute)
 	dur(&c.Road.AttemptTimeout, 20*time.Second)
@@ -164,6 +183,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Wallet.MaxFeeSats < 0 || c.Wallet.MaxFeeRate < 0 || c.Wallet.DefaultRate < 0 || c.Wallet.ConfirmTarget < 0:
 		return errors.New("configuration: wallet settings may not be negative")
+	case c.Presign.Target > exec.MaxPool || c.Presign.Batch < 0 || c.Presign.Batch > exec.MaxPresign || c.Presign.RefillBelow < 0:
+		return fmt.Errorf("configuration: presign.target may be at most %d, presign.batch at most %d", exec.MaxPool, exec.MaxPresign)
 	case time.Duration(c.Road.IntentLifetime) > 7*24*time.Hour:
 		return errors.New("configuration: road.intent_lifetime may be at most 7 days")
 	}

@@ -35,11 +35,16 @@ func (n *Node) lead(ctx context.Context, c *course, cert quorum.Certificate) err
 		if err != nil {
 			return n.giveUp(c, err)
 		}
-		raw, err := n.tryOnce(ctx, c, begin{Intent: c.id, Attempt: number, Signers: signers, Certificate: cert})
+		b := begin{Intent: c.id, Attempt: number, Signers: signers, Certificate: cert}
+		if number == r.Attempt+1 { // once: when the pool fails an attempt, the next one does without
+			b.Presignatures = n.fromStock(c, signers)
+		}
+		raw, err := n.tryOnce(ctx, c, b)
 		if err == nil && raw == nil {
 			return nil // a key is active; nothing is published
 		}
 		if err == nil {
+			n.noteUse()
 			return n.publish(ctx, c, raw)
 		}
 		n.log.Warn("attempt failed", "intent", c.id, "attempt", number, "error", err)
@@ -87,6 +92,9 @@ func (n *Node) choose(ctx context.Context, c *course, cert quorum.Certificate, w
 	public, err := n.executor.Load(c.intent.Key)
 	if err != nil {
 		return nil, err
+	}
+	if signers := n.stocked(c, without); signers != nil {
+		return signers, nil
 	}
 	willing := []uint16{uint16(n.self)}
 	for _, v := range c.tally.Ballots() {

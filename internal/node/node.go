@@ -65,6 +65,8 @@ type Node struct {
 	mu       sync.Mutex
 	closing  bool
 	courses  map[intent.ID]*course
+	making   making        // presignatures
+	used     chan struct{} // wakes the refilling of the pool
 	early    map[intent.ID][]event
 	reserved map[string]intent.ID // outpoints of payments under way, by intent
 	accounts map[intent.KeyID]*wallet.Account
@@ -72,7 +74,7 @@ type Node struct {
 
 // New opens a node's files and checks them against each other. It listens to nothing yet.
 func New(ctx context.Context, c Config, log *slog.Logger) (n *Node, err error) {
-	n = &Node{config: c, log: log, policy: policy.AllowAll(), courses: map[intent.ID]*course{}, early: map[intent.ID][]event{},
+	n = &Node{config: c, log: log, policy: policy.AllowAll(), courses: map[intent.ID]*course{}, used: make(chan struct{}, 1), early: map[intent.ID][]event{},
 		reserved: map[string]intent.ID{}, accounts: map[intent.KeyID]*wallet.Account{}}
 	defer func() {
 		if err != nil {
@@ -206,6 +208,9 @@ func (n *Node) Run(ctx context.Context) error {
 	parts.Go(func() { failures <- n.mesh.Run(ctx) })
 	parts.Go(func() { failures <- httpapi.Serve(ctx, listener, handler, n.log) })
 	parts.Go(func() { n.watchChain(ctx) })
+	if n.config.Presign.Target > 0 {
+		parts.Go(func() { n.refill(ctx) })
+	}
 	n.log.Info("node runs", "node", n.config.Node, "cluster", n.roster.Cluster, "epoch", n.roster.Epoch, "api", n.config.API.Listen)
 	if err := n.resume(ctx); err != nil {
 		n.log.Error("intents not taken up again", "error", err)

@@ -73,6 +73,8 @@ func (n *Node) dispatch(ctx context.Context, m mesh.Message) error {
 		n.post(v.Intent, event{from: m.From, published: &v})
 	case kindReceipts:
 		return n.keepReceipts(ctx, m.From, m.Payload)
+	case kindPresign:
+		return n.presigned(m.From, m.Payload)
 	default:
 		return refuse(CodeInvalid, "mesh", "kind %d is not known", m.Kind)
 	}

@@ -22,6 +22,7 @@ const (
 	kindFailed                          // a signer could not execute
 	kindPublished                       // the signed transaction
 	kindReceipts                        // a node's receipt chain
+	kindPresign                         // a call to make presignatures
 )
 
 // maxRoad bounds the JSON of a road message in bytes.
@@ -38,6 +39,16 @@ type begin struct {
 	Attempt     uint32             `json:"attempt"`
 	Signers     []uint16           `json:"signers"`
 	Certificate quorum.Certificate `json:"certificate"`
+	// Presignatures are of the signers' pool, one for each input; none when they are made in one go.
+	Presignatures [][]byte `json:"presignatures,omitempty"`
+}
+
+// presign calls the signers to make presignatures of a key. They sign nothing by themselves.
+type presign struct {
+	Key     intent.KeyID `json:"key"`
+	Signers []uint16     `json:"signers"`
+	Label   [32]byte     `json:"label"`
+	Count   int          `json:"count"`
 }
 
 // partials is what the publication gate let go.

@@ -83,6 +83,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.receive(ctx, address.Address); err != nil {
 		return err
 	}
+	if d.protocol == "cggmp24" {
+		err := d.time("two presignatures into the pool", func() error {
+			return d.chancery(ctx, "presig", "generate", "--count", "2", "--wait", "5m")
+		})
+		if err != nil {
+			return err
+		}
+	}
 	if d.kill {
 		victim := d.cluster.Members[4]
 		fmt.Printf("\n> kill %s\n", victim.ID)
