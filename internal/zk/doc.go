@@ -43,7 +43,8 @@ func (p Params) Validate() error {
 	switch {
 	case p.L < 256, p.Eps < 2*256, p.LPrime < 3*p.L+p.Eps:
 		return errors.New("ranges are too small for the curve")
-	case p.Modulus < p.LPrime+p.Eps+16, p.Modulus%128 != 0, 2*p.Modulus > arith.MaxModulusBits:
+	case p.Modulus < p.decW()+16, // the sums that Πdec lets pass are integers, not residues modulo N
+		p.Modulus%128 != 0, 2*p.Modulus > arith.MaxModulusBits:
 		return errors.New("moduli are too small for the ranges, or too large")
 	case p.Reps < 1 || p.Reps > MaxReps:
 		return errors.New("repetitions are out of bounds")
