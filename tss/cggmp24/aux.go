@@ -213,6 +213,9 @@ func (a *Auxiliary) finishOpenings() error {
 		if j != a.session.Self {
 			o, keys, check = checkAuxOpening(a.id, j, a.inbox.Get(roundAuxCommit, j).Payload, a.inbox.Get(roundAuxOpen, j).Payload)
 		}
+		if check == "" && shared(o.n, o.nHat) {
+			check = CheckModulus
+		}
 		if check != "" {
 			return a.blameOpening(j, check)
 		}
@@ -220,9 +223,6 @@ func (a *Auxiliary) finishOpenings() error {
 		for i := range a.rid {
 			a.rid[i] ^= o.rid[i]
 		}
-	}
-	if err := a.checkModuli(); err != nil {
-		return err
 	}
 	self := a.session.Self
 	mod, err := params.ProveMod(auxContext(a.id, self, 0, "mod", a.rid), a.own)
@@ -243,20 +243,23 @@ func (a *Auxiliary) finishOpenings() error {
 	return nil
 }
 
-// checkModuli refuses moduli with a common factor: whoever's is found to share one with this party's, or with its own other
-// one, made it so. Between two others nobody can say who copied whom.
+// checkModuli refuses moduli of two parties with a common factor. It comes after the proofs: whoever took another's N, which
+// an earlier run may have shown, cannot prove it and is named for that. Who shares a factor with this party's own moduli took
+// it, though nobody else can know; between two others nobody can say who copied whom.
 func (a *Auxiliary) checkModuli() error {
-	for _, j := range a.session.IDs() {
-		o := a.openings[j]
-		if shared(o.n, o.nHat) {
-			return a.blameOpening(j, CheckModulus)
-		}
-		for _, k := range a.session.IDs() {
-			p := a.openings[k]
-			if k <= j || !shared(o.n, p.n) && !shared(o.n, p.nHat) && !shared(o.nHat, p.n) && !shared(o.nHat, p.nHat) {
-				continue
+	ids, self := a.session.IDs(), a.session.Self
+	for i, j := range ids {
+		for _, k := range ids[i+1:] {
+			o, p := a.openings[j], a.openings[k]
+			switch {
+			case !shared(o.n, p.n) && !shared(o.n, p.nHat) && !shared(o.nHat, p.n) && !shared(o.nHat, p.nHat):
+			case j == self:
+				return &tss.Fault{Party: k, Round: roundAuxOpen, Check: CheckModulus}
+			case k == self:
+				return &tss.Fault{Party: j, Round: roundAuxOpen, Check: CheckModulus}
+			default:
+				return fmt.Errorf("moduli of parties %d and %d have a common factor", j, k)
 			}
-			return fmt.Errorf("moduli of parties %d and %d have a common factor", j, k)
 		}
 	}
 	return nil
@@ -280,6 +283,9 @@ func (a *Auxiliary) finishProofs() error {
 		if checkFac(a.id, j, a.session.Self, a.public[j], a.ped.Pedersen, a.rid, a.inbox.Get(roundAuxFac, j).Payload) != nil {
 			return a.blameProof(j, roundAuxFac, CheckFac)
 		}
+	}
+	if err := a.checkModuli(); err != nil {
+		return err
 	}
 	a.digest = a.confirmation()
 	a.broadcast(roundAuxConfirm, a.digest[:])

@@ -234,7 +234,7 @@ func newDealing(pl plan, notary tss.Notary, constant *group.Scalar, old *KeyShar
 	if s.Suite != Suite {
 		return nil, errors.New("session is of another suite")
 	}
-	if pl.threshold < MinThreshold || pl.threshold > len(pl.receivers) {
+	if pl.threshold < MinThreshold || pl.threshold > min(len(pl.receivers), MaxThreshold) {
 		return nil, fmt.Errorf("threshold %d of %d parties is not possible", pl.threshold, len(pl.receivers))
 	}
 	r, err := newRun(s, notary, pl.shapes(s.Self)...)

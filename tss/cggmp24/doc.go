@@ -22,6 +22,7 @@ const Suite = "CGGMP24-secp256k1-SHA256-v1"
 const (
 	MaxParties   = tss.MaxParties
 	MinThreshold = 2
+	MaxThreshold = 20 // among more signers an alert would be longer than a message may be, and honest parties blamed for it
 	MaxPath      = 16 // BIP32 steps below the group key
 	MaxBatch     = 16 // presignatures of one run
 )

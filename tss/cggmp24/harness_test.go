@@ -240,8 +240,8 @@ type fixture struct {
 }
 
 var (
-	fixtureOnce sync.Once
-	fixed       fixture
+	fixtureOnce, threeOnce sync.Once
+	fixed, three           fixture
 )
 
 func keys(t testing.TB) fixture {
@@ -260,6 +260,14 @@ func keys(t testing.TB) fixture {
 		}
 	})
 	return fixed
+}
+
+// keysOfThree is a 3-of-3 key with the same auxiliary information: the least with two honest signers.
+func keysOfThree(t testing.TB) fixture {
+	t.Helper()
+	f := keys(t)
+	threeOnce.Do(func() { three = fixture{dealt(t, startKeygen(t, 3, ids(3))), f.aux} })
+	return three
 }
 
 func startPresign(t testing.TB, f fixture, signers ...tss.PartyID) map[tss.PartyID]*Presign {

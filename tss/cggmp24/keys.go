@@ -39,7 +39,7 @@ func newPublicKey(threshold int, shares map[tss.PartyID]*group.Point, key *group
 		p.ids = append(p.ids, id)
 	}
 	slices.Sort(p.ids)
-	if threshold < MinThreshold || threshold > len(p.ids) || len(p.ids) > MaxParties {
+	if threshold < MinThreshold || threshold > min(len(p.ids), MaxThreshold) || len(p.ids) > MaxParties {
 		return nil, fmt.Errorf("threshold %d of %d parties is not possible", threshold, len(p.ids))
 	}
 	if key.IsIdentity() {
