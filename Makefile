@@ -32,7 +32,7 @@ test: vet
 	$(MAKE) race
 
 race:
-	CGO_ENABLED=1 $(GO) test -race -count=1 -skip '^TestECDSAKey$$' $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -count=1 -p 1 -skip '^TestECDSAKey$$' $(RACE)
 
 vet:
 	$(GO) vet ./...

@@ -251,6 +251,8 @@ func TestTwoNodesAway(t *testing.T) {
 	if again := send(t, leader, r); again.ID != tx.ID || again.State != "failed" {
 		t.Errorf("asked again: %+v", again)
 	}
+	leader.restart(t, func(config *Config, _ *Node) { config.Road.IntentLifetime = Duration(time.Minute) }) // this one is to have time
+	c.linked(t)
 	next := send(t, leader, httpapi.SendRequest{Recipient: payee(t), AmountSats: 19_000})
 	c.once(t, state(t, leader, next.ID, "published", "confirmed"))
 	if got := c.paid(t, r.Recipient); len(got) != 0 {
